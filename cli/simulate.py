@@ -16,7 +16,7 @@ from core.clock import utc_now
 from core.errors import Conflict, InvalidInput, Temporary
 from core.settings import Settings
 from simulator.feed import BATCH, Feed, Sent, publish_history, publish_live
-from simulator.files import Numbers, OtherPlan, Recording, plan_in
+from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in
 from simulator.fleet import Fleet
 from simulator.plan import Plan, on_grid
 from simulator.publisher import Broker, Publisher, PublishFailed
@@ -121,9 +121,16 @@ def translated() -> Iterator[None]:
 
 @contextmanager
 def until_interrupted() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that a live fleet says goodbye."""
+    """An event that Ctrl-C and SIGTERM set, so that a live fleet says goodbye; a second Ctrl-C ends it at once."""
     stop = threading.Event()
-    kept = {which: signal.signal(which, lambda *_: stop.set()) for which in (signal.SIGINT, signal.SIGTERM)}
+    kept = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+
+    def interrupted(which: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(which, kept[signal.Signals(which)])
+
+    for which in kept:
+        signal.signal(which, interrupted)
     try:
         yield stop
     finally:
@@ -154,7 +161,7 @@ def _publish(plan: Plan, publisher: Publisher, *, until: datetime, live: bool, l
 
 def _record(plan: Plan, file: Path) -> None:
     rows = 0
-    with Recording(file) as recording, _progress("writing telemetry", plan.start, plan.end) as progress:
+    with TelemetryFile(file) as recording, _progress("writing telemetry", plan.start, plan.end) as progress:
         for chunk in Fleet(plan).history(chunk=BATCH):
             rows += recording.write(chunk)
             progress(datetime.fromtimestamp(int(chunk.times[-1]) / 1000, tz=UTC))

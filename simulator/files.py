@@ -78,7 +78,7 @@ def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime)
     return plan
 
 
-class Recording:
+class TelemetryFile:
     """Telemetry as CSV: device, time, one column a signal; empty where nothing was measured. `.gz` compresses it."""
 
     def __init__(self, file: Path) -> None:
