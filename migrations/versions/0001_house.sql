@@ -141,10 +141,12 @@ CREATE TABLE ticket (
 CREATE UNIQUE INDEX one_living_ticket ON ticket (device_id, component, failure_mode) WHERE state <> 'closed';
 CREATE INDEX ticket_by_change ON ticket (changed_at DESC, id DESC);
 
+-- What was decided about each finding, and up to which of its changes; no ticket where none was opened for it.
 CREATE TABLE ticket_finding (
     finding_id    bigint PRIMARY KEY REFERENCES finding (id),
-    ticket_id     bigint NOT NULL REFERENCES ticket (id),
-    seen_change   timestamptz NOT NULL
+    ticket_id     bigint REFERENCES ticket (id),
+    seen_change   timestamptz NOT NULL,
+    decision      text NOT NULL
 );
 CREATE INDEX ticket_finding_by_ticket ON ticket_finding (ticket_id);
 
@@ -159,7 +161,8 @@ CREATE TABLE timeline_entry (
 );
 CREATE INDEX timeline_by_ticket ON timeline_entry (ticket_id, id);
 
--- The outbox: written with the ticket in one transaction, sent later, once for each idempotency key.
+-- The outbox: written with the ticket in one transaction, sent later, once for each idempotency key. `sending` is
+-- committed before the message leaves: a crash in between is never answered by a second message.
 CREATE TABLE notice (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ticket_id       bigint NOT NULL REFERENCES ticket (id),
@@ -171,11 +174,12 @@ CREATE TABLE notice (
     subject         text NOT NULL,
     body_text       text NOT NULL,
     body_html       text NOT NULL,
-    state           text NOT NULL CHECK (state IN ('due', 'sent', 'failed', 'cancelled')),
+    state           text NOT NULL CHECK (state IN ('due', 'sending', 'sent', 'failed', 'cancelled')),
     reason          text NOT NULL DEFAULT '',
     created_at      timestamptz NOT NULL,
     due_at          timestamptz NOT NULL,
     attempts        integer NOT NULL DEFAULT 0,
+    claimed_at      timestamptz,
     sent_at         timestamptz,
     receipt         text NOT NULL DEFAULT ''
 );

@@ -1,0 +1,79 @@
+"""`forewarn engine`: the proactive engine as a process, its turns scheduled by APScheduler."""
+
+import signal
+from collections.abc import Callable
+
+import click
+from apscheduler.schedulers.blocking import BlockingScheduler
+
+from core import log
+from core.clock import utc_now
+from core.database import Database
+from core.errors import DatabaseAway
+from core.profile import Profiles
+from core.settings import Settings
+from proactive.channels.email import Email
+from proactive.contact import QuietHours
+from proactive.engine import Engine
+from proactive.letter import Sender
+from proactive.store import Outbox, TicketStore
+
+_log = log.get(__name__)
+
+
+def build(settings: Settings, database: Database) -> Engine:
+    """The engine with the parts that the settings name."""
+    email = Email(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.mail_from,
+        clock=utc_now,
+        username=settings.smtp_username,
+        password=settings.smtp_password.get_secret_value(),
+        starttls=settings.smtp_starttls,
+    )
+    return Engine(
+        tickets=TicketStore(database, utc_now),
+        outbox=Outbox(database, utc_now),
+        channels={email.name: email},
+        profiles=Profiles(settings.profile_dir),
+        sender=Sender(brand=settings.brand, phone=settings.support_phone),
+        quiet=QuietHours.parse(settings.quiet_hours),
+        clock=utc_now,
+    )
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do one turn and end.")
+@click.pass_obj
+def engine(settings: Settings, *, once: bool) -> None:
+    """Open tickets for findings and send notices to customers."""
+    url = settings.database_url.get_secret_value()
+    with Database(url, size=settings.database_pool, name="forewarn-engine") as database:
+        running = build(settings, database)
+        if once:
+            running.triage()
+            running.send_due()
+            running.tidy()
+            return
+        scheduler = BlockingScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+        often = settings.engine_interval.total_seconds()
+        scheduler.add_job(_unless_away(running.triage), "interval", seconds=often)
+        scheduler.add_job(_unless_away(running.send_due), "interval", seconds=often)
+        scheduler.add_job(_unless_away(running.tidy), "interval", minutes=5)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: scheduler.shutdown(wait=False))
+        _log.info("engine runs", interval_s=often)
+        scheduler.start()
+
+
+def _unless_away(job: Callable[[], object]) -> Callable[[], None]:
+    """The job, skipped with a log line while the database is away: the next turn takes up what waits."""
+
+    def run() -> None:
+        try:
+            job()
+        except DatabaseAway as error:
+            _log.warning("the database is away; waiting", error=str(error))
+
+    return run
