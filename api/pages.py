@@ -146,7 +146,7 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
     tickets = part.console.tickets(TicketFilter(device=name), limit=PAGE, urgent_first=True)
     readings = part.console.latest_readings(name)
     bands = views.normal_bands(findings)
-    open_findings = [finding for finding in findings if finding["closed_at"] is None]
+    worst = views.worst(findings)
     return page(
         request,
         "device.html",
@@ -154,12 +154,12 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
         device=row,
         names=names,
         findings=findings,
-        worst=open_findings[0] if open_findings else None,
-        evidence=views.evidence(open_findings[0], names) if open_findings else [],
+        worst=worst,
+        evidence=views.evidence(worst, names) if worst else [],
         tickets=[_with_words(part, ticket) for ticket in tickets],
         readings=readings,
         bands=bands,
-        chart=_chart(part, row, names, findings, readings, bands),
+        chart=_chart(part, row, names, findings, worst, readings, bands),
     )
 
 
@@ -292,6 +292,7 @@ def _chart(
     row: Row,
     names: views.Names,
     findings: list[Row],
+    worst: Row | None,
     readings: list[Row],
     bands: dict[str, tuple[float, float]],
 ) -> dict[str, Any]:
@@ -300,7 +301,8 @@ def _chart(
     measured = {reading["signal"] for reading in readings}
     order = [*(profile.signals if profile else ()), *sorted(measured)]
     known = [signal for signal in dict.fromkeys(order) if signal in measured]
-    blamed = [s["signal"] for f in findings[:1] for s in f["evidence"].get("signals", []) if s.get("signal") in known]
+    telling = worst["evidence"].get("signals", []) if worst else []
+    blamed = [signal["signal"] for signal in telling if signal.get("signal") in known]
     signals = [
         {
             "name": signal,

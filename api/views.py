@@ -140,6 +140,13 @@ def normal_bands(findings: Sequence[Row]) -> dict[str, tuple[float, float]]:
     return bands
 
 
+def worst(findings: Sequence[Row]) -> Row | None:
+    """The most severe open finding, of equals the first; None when all are over."""
+    order = list(SEVERITIES)
+    still = [finding for finding in findings if finding["closed_at"] is None]
+    return min(still, key=lambda f: order.index(f["severity"]) if f["severity"] in order else len(order), default=None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """A short text with its tone: good, warn, bad or quiet."""

@@ -132,7 +132,7 @@ def seed(database: Database, now: datetime) -> None:
                 ),
             )
         _readings(c, now)
-        for ticket in _TICKETS:
+        for ticket in sorted(_TICKETS, key=lambda t: -t[6]):
             _ticket(c, now, *ticket)
         _dead_letters(c, now)
 

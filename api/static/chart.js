@@ -12,6 +12,7 @@ function start(place, facts) {
   const whole = document.getElementById("whole");
   const ranges = document.getElementById("ranges");
   const signals = document.getElementById("signals");
+  const legend = document.getElementById("legend");
   facts.signals.forEach((signal, at) => Object.assign(signal, { colour: (at % COLOURS) + 1 }));
 
   const view = { chosen: [...facts.chosen], days: 7, until: facts.until / 1000, zoom: null };
@@ -25,7 +26,7 @@ function start(place, facts) {
     const [from, to] = visible();
     const points = Math.round(Math.min(1500, Math.max(300, place.clientWidth)));
     const chosen = facts.signals.filter((signal) => view.chosen.includes(signal.name));
-    tell();
+    tell(chosen);
     let tables;
     try {
       tables = await Promise.all(chosen.map((signal) => fetchTable(facts.url, signal, from, to, points)));
@@ -44,10 +45,17 @@ function start(place, facts) {
       : `${written(from)} to ${written(to)} UTC, ${bucket ? `least to greatest value of each ${spell(bucket)}` : "as measured"}. Drag across the chart to zoom.`;
   }
 
-  function tell() {
+  function tell(chosen) {
+    legend.replaceChildren(
+      ...chosen.map((signal) => {
+        const item = Object.assign(document.createElement("li"), { className: `c${signal.colour}` });
+        item.append(`${signal.title} `, document.createElement("strong"));
+        return item;
+      }),
+    );
     for (const button of ranges.children) button.setAttribute("aria-pressed", String(!view.zoom && Number(button.dataset.days) === view.days));
     whole.hidden = !view.zoom;
-    const used = new Set(facts.signals.filter((s) => view.chosen.includes(s.name)).map((s) => s.unit));
+    const used = new Set(chosen.map((signal) => signal.unit));
     for (const box of signals.querySelectorAll("input")) {
       box.checked = view.chosen.includes(box.value);
       const unit = facts.signals.find((signal) => signal.name === box.value).unit;
@@ -66,11 +74,12 @@ function start(place, facts) {
     load();
   }
 
+  // The legend holds the values under the pointer, else the newest ones.
   function show(values) {
-    for (const label of signals.querySelectorAll("label")) {
-      const name = label.firstChild.value;
-      label.lastChild.textContent = name in values ? values[name] : "";
-    }
+    values.forEach((text, at) => {
+      const value = legend.children[at]?.querySelector("strong");
+      if (value) value.textContent = text;
+    });
   }
 
   for (const signal of facts.signals) {
@@ -82,7 +91,7 @@ function start(place, facts) {
       load();
     });
     const unit = signal.unit ? ` (${signal.unit})` : "";
-    label.append(box, `${signal.title}${unit}`, document.createElement("output"));
+    label.append(box, `${signal.title}${unit}`);
     signals.append(label);
   }
   ranges.addEventListener("click", (event) => {
@@ -103,7 +112,7 @@ function start(place, facts) {
       zoomTo(from - room, to + room);
     });
   }
-  for (const part of [ranges, signals]) part.hidden = false;
+  for (const part of [ranges, document.getElementById("choose")]) part.hidden = false;
 
   new ResizeObserver(() => plot?.setSize(sizeOf(place))).observe(place);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", load);
@@ -149,6 +158,7 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const units = [...new Set(chosen.map((signal) => signal.unit))];
+  const narrow = place.clientWidth < 480; // The legend names the units there.
   const grid = { stroke: colour("line"), width: 1 };
   const axis = { stroke: colour("quiet"), font: "12px system-ui, sans-serif", grid, ticks: { ...grid, size: 5 } };
   const data = tables.length ? uPlot.join(tables) : [[from, to]];
@@ -166,10 +176,10 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
     ...axis,
     scale: unit || "plain",
     side: at === 0 ? 3 : 1,
-    size: 52,
+    size: narrow ? 40 : 52,
     grid: at === 0 ? grid : { show: false },
     values: (u, splits) => splits.map((value) => `${Number(value.toPrecision(6)).toLocaleString("en")}${unit === "°C" ? "°" : ""}`),
-    ...(unit && unit !== "°C" ? { label: unit, labelSize: 18, labelFont: axis.font, labelGap: 0 } : {}),
+    ...(unit && unit !== "°C" && !narrow ? { label: unit, labelSize: 18, labelFont: axis.font, labelGap: 0 } : {}),
   }));
   const options = {
     ...sizeOf(place),
@@ -178,7 +188,7 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
     scales,
     series,
     bands,
-    axes: [{ ...axis, space: 64, values: (u, splits, index, space, step) => splits.map((s, at) => tick(s, step, at === 0)) }, ...sides],
+    axes: [{ ...axis, space: 64, size: 44, values: (u, splits, index, space, step) => splits.map((s, at) => tick(s, step, at === 0)) }, ...sides],
     cursor: {
       drag: { x: true, y: false, setScale: false },
       points: { show: (u, at) => (at % 3 === 1 ? undefined : false) },
@@ -196,18 +206,27 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
       ],
       setCursor: [
         (u) => {
-          const values = {};
-          chosen.forEach((signal, at) => {
-            const value = u.cursor.idx == null ? null : u.data[at * 3 + 1][u.cursor.idx];
-            if (value != null) values[signal.name] = Number(value.toPrecision(4)).toLocaleString("en");
-          });
-          show(values);
+          show(chosen.map((signal, at) => quantity(valueAt(u.data[at * 3 + 1], u.cursor.idx), signal.unit)));
         },
       ],
     },
   };
   place.replaceChildren();
-  return new uPlot(options, data, place);
+  const plot = new uPlot(options, data, place);
+  show(chosen.map((signal, at) => quantity(valueAt(data[at * 3 + 1], null), signal.unit)));
+  return plot;
+}
+
+// Where another signal was measured but this one was not, its value just before.
+function valueAt(values, index) {
+  let at = index ?? values.length - 1;
+  while (at > 0 && values[at] === undefined) at -= 1;
+  if (index == null) while (at > 0 && values[at] == null) at -= 1;
+  return values[at];
+}
+
+function quantity(value, unit) {
+  return value == null ? "–" : `${Number(value.toPrecision(4)).toLocaleString("en")} ${unit}`.trim();
 }
 
 // Room above and below, and the normal band in view where it is known.
@@ -233,7 +252,7 @@ function shade(u, facts, chosen, colour) {
   for (const signal of chosen) {
     if (!signal.normal) continue;
     const [bottom, top] = signal.normal.map((value) => u.valToPos(value, signal.unit || "plain", true));
-    ctx.fillStyle = `${colour(`chart-${signal.colour}`)}1c`;
+    ctx.fillStyle = `${colour(`chart-${signal.colour}`)}14`;
     ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
   }
   ctx.font = `${11 * pixels}px system-ui, sans-serif`;
@@ -243,7 +262,7 @@ function shade(u, facts, chosen, colour) {
     const left = Math.max(bbox.left, u.valToPos(finding.from / 1000, "x", true));
     const right = Math.min(bbox.left + bbox.width, u.valToPos((finding.to ?? facts.until) / 1000, "x", true));
     const urgent = finding.severity === "critical";
-    ctx.fillStyle = `${colour(urgent ? "bad" : "warn-dot")}24`;
+    ctx.fillStyle = `${colour(urgent ? "bad" : "warn-dot")}1e`;
     ctx.fillRect(left, bbox.top, Math.max(right - left, 2 * pixels), bbox.height);
     ctx.fillStyle = colour("ink");
     const width = ctx.measureText(finding.title).width;
