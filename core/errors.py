@@ -7,6 +7,8 @@ ForewarnError
     ├── InvalidSettings
     ├── InvalidProfile
     ├── InvalidInput
+    ├── DatabaseRefused
+    ├── BrokerRefused
     ├── NotFound
     ├── Conflict
     └── Denied
@@ -56,6 +58,14 @@ class InvalidProfile(Permanent):
 
 class InvalidInput(Permanent):
     """A value given by a person or a program cannot be used; the message says which and why."""
+
+
+class DatabaseRefused(Permanent):
+    """The database answers, and does not take these values; the message says why."""
+
+
+class BrokerRefused(Permanent):
+    """The MQTT broker answers, and does not let us in; the message says why."""
 
 
 class NotFound(Permanent):

@@ -40,6 +40,15 @@ class Settings(BaseSettings):
         description="Messages a gateway holds unacknowledged at the most; the rest waits at the broker.",
     )
 
+    mqtt_share: str = Field(
+        "",
+        pattern=r"^[^/+#\s]*$",
+        description="Group of gateways that share the messages (`$share`), each with its own client id; empty takes all.",
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port on which `forewarn gateway` shows Prometheus metrics; 0 shows none."
+    )
+
     profile_dir: Path | None = Field(
         None, description="Folder with device profiles of your own (*.yaml), beside the shipped ones."
     )

@@ -56,6 +56,7 @@ CREATE TABLE batch (
     first_times   timestamptz[] NOT NULL,
     last_times    timestamptz[] NOT NULL
 );
+CREATE INDEX batch_by_xact ON batch (xact);
 
 CREATE TABLE device_event (
     device_id     integer NOT NULL REFERENCES device (id),
@@ -77,12 +78,13 @@ CREATE TABLE dead_letter (
     detail        text NOT NULL
 );
 
--- Detection. The state of each detector for each device is one opaque, versioned record of fixed size.
+-- Detection. The cursor stands at the last transaction whose batches were judged; its row is the lock of a turn. The state of each detector for each device is one opaque, versioned record of fixed size.
 CREATE TABLE detection_cursor (
     singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    batch_id      bigint NOT NULL
+    xact          xid8 NOT NULL DEFAULT '0',
+    turn          bigint NOT NULL DEFAULT 0
 );
-INSERT INTO detection_cursor (batch_id) VALUES (0);
+INSERT INTO detection_cursor DEFAULT VALUES;
 
 CREATE TABLE detector_state (
     device_id     integer NOT NULL REFERENCES device (id),
@@ -92,11 +94,11 @@ CREATE TABLE detector_state (
     PRIMARY KEY (device_id, detector)
 );
 
--- The first tick that is not judged yet.
+-- Start of the first tick that is not judged yet (device time), and when the device was last heard (server time).
 CREATE TABLE judged (
     device_id     integer PRIMARY KEY REFERENCES device (id),
     until         timestamptz NOT NULL,
-    health        jsonb NOT NULL DEFAULT '{}'
+    heard_at      timestamptz NOT NULL
 );
 
 CREATE TABLE finding (

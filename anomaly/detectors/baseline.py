@@ -1,0 +1,219 @@
+"""A device against its own past: robust self-baseline with slow drift, corrected for context.
+
+Each judged signal is smoothed, explained by the profile's context signals (room temperature, load) through an
+exponentially weighted regression that the device learns for itself, and the rest is held against its own usual spread.
+What looks abnormal is not learnt (after river's QuantileFilter: score first, learn last).
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
+from anomaly.detectors.limits import ticks
+from core.profile import Profile, Role
+from telemetry.window import Bools, Floats, Tick
+
+_STEPS = 8
+"""The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
+_FLOOR = 0.0025
+"""The spread is never taken to be less than this share of a signal's range."""
+_PRIOR = 0.005
+"""Before anything is known the spread is taken to be this share of a signal's range, with the weight of one day."""
+_CORRELATED = 4.0
+"""Successive readings are not independent; the spread of their mean is at least this much wider in variance."""
+_LEARN_ALL, _LEARN_NONE = 0.3, 0.6
+"""Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
+_CAP = 1.5
+"""One signal alone counts at most so much towards a failure mode that shows in several."""
+
+
+class Baseline:
+    """Scores each failure mode by how far its symptoms are from the device's own normal, in the declared directions.
+
+    A component that has signals but no failure mode with symptoms is watched for any deviation, as `abnormal`.
+    """
+
+    name: ClassVar[str] = "baseline"
+    version: ClassVar[str] = "1"
+
+    def __init__(self, profile: Profile) -> None:
+        settings = profile.detectors.baseline
+        if settings is None:
+            raise ValueError(f"profile {profile.name} does not use the detector {self.name}")
+        self._profile = profile
+        self._threshold = settings.threshold
+        names = list(profile.signals)
+        self._judged = [n for n in names if profile.signals[n].role is Role.MEASURE]
+        contexts = [n for n in names if profile.signals[n].role is Role.CONTEXT]
+        self._columns = np.array([names.index(n) for n in self._judged], dtype=np.int64)
+        self._contexts = np.array([names.index(n) for n in contexts], dtype=np.int64)
+        span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])
+        self._floor = span * _FLOOR
+        self._prior = (span * _PRIOR) ** 2
+        self._ridge = (
+            np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
+        ) ** 2
+        self._warm_up = ticks(settings.warm_up / profile.tick)
+        self._memory = ticks(settings.memory / profile.tick)
+        self._smooth = ticks(settings.smooth / profile.tick)
+        self._fast = max(1.0, self._smooth / _STEPS)
+        self._signs, self._modes = self._symptoms()
+        self.tracks = tuple(
+            Track(
+                component=component,
+                failure_mode=mode,
+                kind="degradation",
+                on_delay=ticks(settings.on_delay / profile.tick),
+                off_delay=ticks(settings.off_delay / profile.tick),
+                off_below=1.0 - settings.deadband / settings.threshold,
+            )
+            for component, mode in self._modes
+        )
+        s, c = len(self._judged), len(contexts)
+        self.layout: Layout = {
+            "n": Field(shape=(s,)),  # ticks measured
+            "y": Field(shape=(s,)),  # signal, smoothed a little
+            "c": Field(shape=(c,), start=np.nan),  # context, smoothed a little
+            "weight": Field(shape=(s,)),  # ticks learnt
+            "mean_y": Field(shape=(s,)),
+            "mean_c": Field(shape=(s, c)),
+            "var_c": Field(shape=(s, c, c)),
+            "cov": Field(shape=(s, c)),
+            "slope": Field(shape=(s, c)),
+            "rest_var": Field(shape=(s,)),  # of what context does not explain
+            "rest": Field(shape=(s,)),  # the same, smoothed: what is judged
+            "spread": Field(shape=(s,), start=np.nan),  # its usual variance
+        }
+
+    def _symptoms(self) -> tuple[Floats, list[tuple[str, str]]]:
+        """[K, S] sign of each symptom (0: none, NaN: either direction) and the failure mode of each row."""
+        rows, modes = [], []
+        for name, mode in self._profile.failure_modes.items():
+            if mode.symptoms:
+                signs = [{"high": 1.0, "low": -1.0}.get(mode.symptoms.get(s, ""), 0.0) for s in self._judged]
+                rows.append(signs)
+                modes.append((mode.component, name))
+        told = {component for component, _ in modes}
+        for component in self._profile.components:
+            own = [self._profile.signals[s].component == component for s in self._judged]
+            if component not in told and any(own):
+                rows.append([np.nan if mine else 0.0 for mine in own])
+                modes.append((component, "abnormal"))
+        return np.array(rows, dtype=float).reshape(len(modes), len(self._judged)), modes
+
+    def score(self, tick: Tick, state: Columns) -> Floats:
+        """[D, K] mean of the symptoms' deviations, 1 at the threshold; NaN until the device's warm-up is over."""
+        self._follow(tick, state)
+        return self._fuse(self._deviation(state))
+
+    def _follow(self, tick: Tick, state: Columns) -> None:
+        """Moves the running means of the present."""
+        y, c = tick.values[:, self._columns], tick.values[:, self._contexts]
+        seen = np.isfinite(y)
+        state["n"] += seen
+        step = np.maximum(1.0 / self._fast, 1.0 / np.maximum(state["n"], 1.0))
+        state["y"] += np.where(seen, step * (np.where(seen, y, 0.0) - state["y"]), 0.0)
+        known = np.isfinite(c)
+        moved = np.where(np.isfinite(state["c"]), state["c"] + (c - state["c"]) / self._fast, c)
+        state["c"] = np.where(known, moved, state["c"])
+        rest = state["y"] - self._expected(state)
+        # Until the regression has seen a few independent values its rest means nothing.
+        started = seen & (state["weight"] >= self._smooth)
+        slow = np.maximum(1.0 / self._smooth, 1.0 / np.maximum(state["n"] - self._smooth, 1.0))
+        state["rest"] += np.where(started, slow * (rest - state["rest"]), 0.0)
+
+    def _expected(self, state: Columns) -> Floats:
+        """[D, S] what the smoothed signal should be in the present context."""
+        context = np.where(np.isfinite(state["c"]), state["c"], 0.0)[:, None, :]
+        away = np.where(np.isfinite(state["c"])[:, None, :], context - state["mean_c"], 0.0)
+        expected: Floats = state["mean_y"] + (state["slope"] * away).sum(axis=2)
+        return expected
+
+    def _width(self, state: Columns) -> Floats:
+        """[D, S] usual spread of the judged rest; wider where the context is one that the device has hardly known."""
+        independent = np.maximum(state["weight"] / (2.0 * self._fast), 1.0)[:, :, None]
+        context = np.where(np.isfinite(state["c"]), state["c"], 0.0)[:, None, :]
+        away = np.where(np.isfinite(state["c"])[:, None, :], context - state["mean_c"], 0.0)
+        own = np.diagonal(state["var_c"], axis1=2, axis2=3) + self._ridge
+        unsure = (state["rest_var"][:, :, None] * away**2 / (independent * own)).sum(axis=2)
+        least = _CORRELATED * state["rest_var"] * self._fast / self._smooth
+        width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure) + self._floor
+        return width
+
+    def _deviation(self, state: Columns) -> Floats:
+        """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up."""
+        deviation = state["rest"] / (self._threshold * self._width(state))
+        return np.where(state["n"] >= self._warm_up, deviation, np.nan)
+
+    def _fuse(self, deviation: Floats) -> Floats:
+        """[D, K] from signals to failure modes."""
+        result = np.full((len(deviation), len(self._modes)), np.nan)
+        for k, signs in enumerate(self._signs):
+            either = np.isnan(signs)
+            if either.any():
+                result[:, k] = np.abs(deviation[:, either]).max(axis=1)
+            else:
+                shown = signs != 0
+                agreeing = np.clip(deviation[:, shown] * signs[shown], -_CAP, _CAP if shown.sum() > 1 else None)
+                result[:, k] = agreeing.mean(axis=1)
+        return result
+
+    def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — judged by signal, not by mode
+        """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
+        seen = np.isfinite(tick.values[:, self._columns])
+        deviation = np.abs(np.nan_to_num(self._deviation(state)))
+        trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen
+        state["weight"] = np.minimum(state["weight"] + trust, self._memory)
+        step = trust / np.maximum(state["weight"], 1.0)
+        known = np.isfinite(state["c"])[:, None, :]
+        away_c = np.where(known, np.where(known, state["c"][:, None, :], 0.0) - state["mean_c"], 0.0)
+        first = (state["weight"] <= 1.0)[:, :, None] & known
+        state["mean_c"] += np.where(first, away_c, step[:, :, None] * away_c)
+        away_c = np.where(first, 0.0, away_c)
+        away_y = state["y"] - state["mean_y"]
+        state["mean_y"] += step * away_y
+        keep = 1.0 - step
+        state["cov"] = keep[:, :, None] * (state["cov"] + (step * away_y)[:, :, None] * away_c)
+        state["var_c"] = keep[:, :, None, None] * (
+            state["var_c"] + step[:, :, None, None] * away_c[:, :, :, None] * away_c[:, :, None, :]
+        )
+        self._regress(state)
+        rest = state["y"] - self._expected(state)
+        state["rest_var"] += step * (rest**2 - state["rest_var"])
+        state["spread"] = np.where(np.isfinite(state["spread"]), state["spread"], self._prior)
+        settle = np.where(state["weight"] > self._smooth, trust / np.maximum(state["weight"], 1.0), 0.0)
+        state["spread"] += settle * (state["rest"] ** 2 - state["spread"])
+
+    def _regress(self, state: Columns) -> None:
+        """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""
+        for j in range(len(self._contexts)):
+            others = (state["slope"] * state["var_c"][:, :, j, :]).sum(axis=2)
+            own = state["var_c"][:, :, j, j]
+            explained = others - state["slope"][:, :, j] * own
+            state["slope"][:, :, j] = (state["cov"][:, :, j] - explained) / (own + self._ridge[j])
+
+    def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
+        """Symptoms of the failure mode with the normal band in the present context and the smoothed value."""
+        signs = self._signs[track]
+        deviation = self._deviation(state)[device]
+        width = self._width(state)[device] * self._threshold
+        expected = self._expected(state)[device]
+        strength = np.nan_to_num(np.where(np.isnan(signs), np.abs(deviation), deviation * signs)).clip(0.0)
+        total = float(strength[signs != 0].sum()) or 1.0
+        found = []
+        for s, name in enumerate(self._judged):
+            if signs[s] == 0 or not np.isfinite(deviation[s]):
+                continue
+            found.append(
+                SignalEvidence(
+                    signal=name,
+                    unit=self._profile.signals[name].unit,
+                    normal_low=float(expected[s] - width[s]),
+                    normal_high=float(expected[s] + width[s]),
+                    seen=float(expected[s] + state["rest"][device, s]),
+                    contribution=float(strength[s]) / total,
+                    direction="high" if deviation[s] > 0 else "low",
+                )
+            )
+        return sorted(found, key=lambda e: -e.contribution)

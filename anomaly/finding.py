@@ -1,0 +1,65 @@
+"""Findings: episodes of abnormal behaviour of one component, told as changes (opened, extended, closed)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from anomaly.detector import SignalEvidence
+from core import units
+from core.profile import Profile
+
+
+class Change(StrEnum):
+    """What happened to a finding."""
+
+    OPENED = "opened"
+    EXTENDED = "extended"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingChange:
+    """A change of the one open finding of a device, component and failure mode. Times are those of the measurement.
+
+    at: when it happened. began_at: when the behaviour started, before the on-delay. score: 1 is the threshold.
+    because and evidence are given when it opens.
+    """
+
+    change: Change
+    device: int
+    kind: str
+    component: str
+    failure_mode: str
+    severity: str
+    detector: str
+    version: str
+    began_at: datetime
+    at: datetime
+    score: float
+    because: str = ""
+    evidence: tuple[SignalEvidence, ...] = ()
+
+
+def moment(microseconds: int) -> datetime:
+    """An aware UTC datetime from microseconds since the epoch."""
+    return datetime.fromtimestamp(microseconds / 1e6, tz=UTC)
+
+
+def sentence(profile: Profile, evidence: Sequence[SignalEvidence], began_at: datetime) -> str:
+    """The reason of a finding in words for an engineer: each signal that speaks, its normal band, what was seen."""
+    parts: list[str] = []
+    for e in evidence:
+        if e.contribution < 0.05 and parts:
+            continue
+        unit = units.shown(e.unit)
+        band = " to ".join(_number(x) for x in (e.normal_low, e.normal_high) if x is not None)
+        kind = "normal" if e.normal_low is not None and e.normal_high is not None else "limit"
+        parts.append(
+            f"{profile.signals[e.signal].title} {_number(e.seen)} {unit} ({kind} {band} {unit})".replace(" )", ")")
+        )
+    return "; ".join(parts) + f"; since {began_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,0 +1,175 @@
+"""Commands `gateway` and `dead-letters`."""
+
+import signal
+import time
+from datetime import timedelta
+from types import FrameType
+
+import click
+from prometheus_client import start_http_server
+
+from core.clock import utc_now
+from core.database import Database
+from core.errors import InvalidInput
+from core.profile import Profiles
+from core.settings import Settings
+from device_gateway.acceptance import Acceptance
+from device_gateway.clock import Rules
+from device_gateway.decoders import DECODERS
+from device_gateway.gateway import Gateway, Pace
+from device_gateway.inbox import Inbox
+from device_gateway.metrics import Metrics
+from device_gateway.mqtt import Link, Subscriber
+from device_gateway.readings import microseconds
+from device_gateway.registry import Registry
+from telemetry.store import DeadLetterStore, DeviceLookUp, TelemetryWriter
+
+
+def _database(settings: Settings) -> Database:
+    return Database(settings.database_url.get_secret_value(), size=settings.database_pool, name="forewarn-gateway")
+
+
+def _acceptance(settings: Settings, database: Database, *, interval: float = 0.5) -> tuple[Acceptance, Registry]:
+    profiles = dict(Profiles(settings.profile_dir))
+    registry = Registry(profiles, DeviceLookUp(database, profiles), time.monotonic, interval=interval)
+    rules = Rules(
+        tolerance=settings.clock_tolerance // timedelta(microseconds=1), earliest=microseconds(settings.earliest_time)
+    )
+    return Acceptance(registry, DECODERS["native"](), rules, max_payload=settings.max_payload), registry
+
+
+@click.command()
+@click.pass_obj
+def gateway(settings: Settings) -> None:
+    """Store what devices publish. Runs until SIGTERM or Ctrl-C; several may run, see docs/gateway.md."""
+    link = Link(
+        host=settings.mqtt_host,
+        port=settings.mqtt_port,
+        username=settings.mqtt_username,
+        password=settings.mqtt_password.get_secret_value(),
+        version=settings.mqtt_version,
+        tls=settings.mqtt_tls,
+        ca_file=settings.mqtt_ca_file,
+        client_id=settings.mqtt_client_id,
+        receive_maximum=settings.mqtt_receive_maximum,
+        share=settings.mqtt_share,
+    )
+    # Twice the messages that a broker may have under way: after a reconnect it sends the unacknowledged ones again.
+    inbox = Inbox(most=2 * settings.mqtt_receive_maximum + 1)
+    metrics = Metrics(inbox)
+    with _database(settings) as database:
+        acceptance, registry = _acceptance(settings, database)
+        subscriber = Subscriber(link, inbox, metrics, max_payload=settings.max_payload)
+        loop = Gateway(
+            inbox=inbox,
+            acceptance=acceptance,
+            registry=registry,
+            store=TelemetryWriter(database, utc_now).store,
+            acknowledge=subscriber.acknowledge,
+            metrics=metrics,
+            # Half of what may be under way, so that the broker sends on while a batch is stored.
+            pace=Pace(most=max(1, settings.mqtt_receive_maximum // 2)),
+        )
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            subscriber.pause()
+            loop.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        if settings.metrics_port:
+            start_http_server(settings.metrics_port, registry=metrics.registry)
+        subscriber.start()
+        try:
+            loop.run()
+        finally:
+            subscriber.close()
+        subscriber.check()
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Dead letters: messages, or parts of them, that could not be used."""
+
+
+@dead_letters.command("list")
+@click.option("--reason", help="Only those of this reason.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
+@click.pass_obj
+def list_letters(settings: Settings, reason: str | None, limit: int) -> None:
+    """Print the newest dead letters, and how many there are of each reason."""
+    with _database(settings) as database:
+        store = DeadLetterStore(database)
+        for row in store.newest(reason=reason, limit=limit):
+            received = row["received_at"].isoformat(timespec="seconds")
+            click.echo(f"{row['id']}\t{received}\t{row['reason']}\t{row['topic']!r}\t{row['detail']}")
+        for row in store.counts():
+            click.echo(f"{row['letters']} {row['reason']}", err=True)
+
+
+@dead_letters.command("show")
+@click.argument("number", type=int)
+@click.pass_obj
+def show(settings: Settings, number: int) -> None:
+    """Print the dead letter NUMBER with its payload."""
+    with _database(settings) as database:
+        letter = DeadLetterStore(database).get(number)
+    kept = "" if letter.complete else f", of which the first {len(letter.payload)} were kept"
+    click.echo(f"received: {letter.received_at.isoformat()}")
+    click.echo(f"topic:    {letter.topic!r}")
+    click.echo(f"reason:   {letter.reason}")
+    click.echo(f"detail:   {letter.detail}")
+    click.echo(f"payload:  {letter.size} bytes{kept}")
+    click.echo(letter.payload.decode("utf-8", "backslashreplace"))
+
+
+@dead_letters.command("replay")
+@click.argument("numbers", nargs=-1, type=int)
+@click.option("--reason", help="All of this reason.")
+@click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.pass_obj
+def replay(settings: Settings, numbers: tuple[int, ...], reason: str | None, everything: bool) -> None:
+    """Decode dead letters again, as when they were received; one that can be stored now is stored and taken away.
+
+    Give their NUMBERS, or --reason, or --all.
+    """
+    if bool(numbers) + bool(reason) + everything != 1:
+        raise InvalidInput("say which: numbers of dead letters, --reason or --all")
+    stored = kept = 0
+    with _database(settings) as database:
+        # Here nobody floods the database with strangers: each letter is worth a look.
+        acceptance, registry = _acceptance(settings, database, interval=1e-9)
+        store = DeadLetterStore(database)
+        letters = map(store.get, numbers) if numbers else store.each(reason=reason)
+        for letter in letters:
+            batch = acceptance.accept([letter.message()])
+            if batch.strangers and registry.refresh(batch.strangers):
+                batch = acceptance.accept([letter.message()])
+            if batch.dead_letters or not letter.complete:
+                kept += 1
+                continue
+            store.resolve(letter, batch, stored_at=utc_now())
+            stored += 1
+    click.echo(f"{stored} stored, {kept} are still dead letters")
+
+
+@dead_letters.command("purge")
+@click.option("--older-than", default="0d", help="Age like 30d, 12h or 45min; all without it.")
+@click.option("--reason", help="Only those of this reason.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def purge(settings: Settings, older_than: str, reason: str | None, yes: bool) -> None:
+    """Delete dead letters for good."""
+    before = utc_now() - _age(older_than)
+    if not yes:
+        click.confirm(f"Delete dead letters received before {before.isoformat(timespec='seconds')}?", abort=True)
+    with _database(settings) as database:
+        click.echo(f"{DeadLetterStore(database).purge(before=before, reason=reason)} deleted")
+
+
+def _age(text: str) -> timedelta:
+    for unit, seconds in (("min", 60), ("s", 1), ("h", 3600), ("d", 86400)):
+        number = text.removesuffix(unit)
+        if number != text and number.strip().isdigit():
+            return timedelta(seconds=int(number) * seconds)
+    raise InvalidInput(f"--older-than: {text!r} is no age; write a number and s, min, h or d, like 30d")

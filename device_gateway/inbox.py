@@ -1,0 +1,104 @@
+"""What was received and is not stored yet: between the thread that reads the network and the one that stores."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from device_gateway.readings import Message
+
+MOST_BYTES = 128 * 1024 * 1024
+"""Payload bytes held at the most; beyond it the gateway takes nothing from the broker until some is stored."""
+
+
+class Inbox:
+    """A bounded queue for one thread that puts and one that takes.
+
+    most: messages held at the most. It counts those that were taken too, until `done` says that they are stored.
+    """
+
+    def __init__(self, *, most: int, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._waiting: deque[Message] = deque()
+        self._taken: Sequence[Message] = ()
+        self._put_bytes = 0
+        self._done_bytes = 0
+        self._arrived = threading.Event()
+        self._many = threading.Event()
+        self._wanted = 1
+        self._closed = False
+
+    def put(self, message: Message) -> None:
+        """Adds a message. Never refuses: whoever puts looks at `full` before it reads on."""
+        self._waiting.append(message)
+        self._put_bytes += len(message.payload)
+        if not self._arrived.is_set():
+            self._arrived.set()
+        if len(self._waiting) >= self._wanted and not self._many.is_set():
+            self._many.set()
+
+    def take(self, *, most: int, most_bytes: int, linger: float, timeout: float) -> Sequence[Message]:
+        """The next messages in order: at most `most`, or as many as fit in `most_bytes`, but at least one.
+
+        Waits `timeout` seconds for the first; then `linger` for more. Empty when none came. What was taken before
+        must be done.
+        """
+        self._wanted = most
+        self._many.clear()
+        self._arrived.clear()
+        if not self._waiting and not self._closed:
+            self._arrived.wait(timeout)
+        if not self._waiting:
+            return ()
+        if len(self._waiting) < most and not self._closed:
+            self._many.wait(linger)
+        taken: list[Message] = []
+        size = 0
+        while self._waiting and len(taken) < most:
+            size += len(self._waiting[0].payload)
+            if taken and size > most_bytes:
+                break
+            taken.append(self._waiting.popleft())
+        self._taken = taken
+        return taken
+
+    def done(self) -> None:
+        """What was taken is stored."""
+        self._done_bytes += sum(len(m.payload) for m in self._taken)
+        self._taken = ()
+
+    def close(self) -> None:
+        """No more will be put: `take` no longer waits."""
+        self._closed = True
+        self._arrived.set()
+        self._many.set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more will be put."""
+        return self._closed
+
+    @property
+    def held(self) -> int:
+        """Messages that are not stored yet."""
+        return len(self._waiting) + len(self._taken)
+
+    @property
+    def full(self) -> bool:
+        """Whether more is held than should be."""
+        return self.held >= self._most or self._put_bytes - self._done_bytes >= self._most_bytes
+
+    @property
+    def roomy(self) -> bool:
+        """Whether so much was stored that it pays to take in again."""
+        return self.held <= self._most // 2 and self._put_bytes - self._done_bytes <= self._most_bytes // 2
+
+    @property
+    def oldest(self) -> int | None:
+        """When the oldest message that is not stored was received, microseconds since 1970."""
+        for place in (self._taken, self._waiting):
+            try:
+                return place[0].received
+            except IndexError:
+                continue
+        return None

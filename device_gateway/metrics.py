@@ -1,0 +1,60 @@
+"""What the gateway shows of itself: Prometheus metrics, and the same as a line in the log."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from device_gateway.inbox import Inbox
+from device_gateway.readings import Batch
+
+
+class Metrics:
+    """The metrics of one gateway process, in a registry of their own."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self._messages = Counter("forewarn_messages", "Messages stored and acknowledged", registry=r)
+        self._readings = Counter("forewarn_readings", "New readings stored", registry=r)
+        self._duplicates = Counter("forewarn_duplicates", "Readings that were stored before", registry=r)
+        self._dead = Counter("forewarn_dead_letters", "Dead letters by reason", ["reason"], registry=r)
+        self.dropped = Counter(
+            "forewarn_dropped_qos0", "QoS 0 messages that came while the gateway held half of all it may", registry=r
+        )
+        self._commit = Histogram(
+            "forewarn_commit_seconds",
+            "Time to store one batch",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=r,
+        )
+        self.connected = Gauge("forewarn_broker_connected", "1 while connected to the broker", registry=r)
+        self.database_away = Gauge("forewarn_database_away", "1 while the database does not answer", registry=r)
+        held = Gauge("forewarn_unacknowledged", "Messages received and not stored yet", registry=r)
+        held.set_function(lambda: inbox.held)
+        age = Gauge("forewarn_unacknowledged_age_seconds", "Age of the oldest of them", registry=r)
+        age.set_function(lambda: _age(inbox.oldest))
+        self._inbox = inbox
+        self._since = dict.fromkeys(("messages", "readings", "duplicates", "dead_letters"), 0)
+
+    def stored(self, batch: Batch, messages: int, readings: int, duplicates: int, seconds: float) -> None:
+        """Counts one batch that was stored."""
+        self._messages.inc(messages)
+        self._readings.inc(readings)
+        self._duplicates.inc(duplicates)
+        for letter in batch.dead_letters:
+            self._dead.labels(letter.reason.value).inc()
+        self._commit.observe(seconds)
+        self._since["messages"] += messages
+        self._since["readings"] += readings
+        self._since["duplicates"] += duplicates
+        self._since["dead_letters"] += len(batch.dead_letters)
+
+    def summary(self) -> dict[str, int]:
+        """What was stored since this was asked last."""
+        since = dict(self._since, unacknowledged=self._inbox.held)
+        self._since = dict.fromkeys(self._since, 0)
+        return since
+
+
+def _age(received: int | None) -> float:
+    return 0.0 if received is None else max(0.0, time.time() - received / 1e6)

@@ -1,0 +1,285 @@
+"""The gateway's side of MQTT, and the only file here that knows paho.
+
+One thread does all that touches the connection: it reads messages into the inbox and writes acknowledgements, many at
+once. paho's own loop waits for the network anew for each message and for each acknowledgement; this one does not.
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from core import log
+from core.errors import BrokerRefused
+from device_gateway.inbox import Inbox
+from device_gateway.metrics import Metrics
+from device_gateway.readings import KEPT_BYTES, Message
+from device_gateway.topics import EVERYTHING
+
+_log = log.get("gateway.mqtt")
+
+_SESSION_SECONDS = 7 * 86_400
+"""How long an MQTT 5 broker keeps session and backlog of a gateway that is away."""
+_KEEPALIVE = 30
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
+_MOST_READ = 256
+"""Messages read before acknowledgements get their turn."""
+_OLD_PROTOCOL = "unsupported protocol version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Where the broker is and how to speak to it."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+    version: str
+    tls: bool
+    ca_file: Path | None
+    client_id: str
+    receive_maximum: int
+    share: str
+
+    @property
+    def subscription(self) -> str:
+        """The topic filter that is subscribed to."""
+        return f"$share/{self.share}/{EVERYTHING}" if self.share else EVERYTHING
+
+
+class Subscriber:
+    """Reads messages into an inbox and acknowledges them when told. max_payload: see `Acceptance`."""
+
+    def __init__(self, link: Link, inbox: Inbox, metrics: Metrics, *, max_payload: int) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._metrics = metrics
+        self._max_payload = max_payload
+        self._epoch = 0
+        self._read = 0
+        self._welcome = False
+        self._closing = False
+        self._failure: BrokerRefused | None = None
+        self._acks: deque[tuple[int, int]] = deque()
+        self._bell_in, self._bell_out = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._client = _client(link)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._client.on_subscribe = self._on_subscribe
+        # Set so that paho leaves writing to the loop below instead of writing each acknowledgement at once.
+        self._client.on_socket_register_write = lambda *_: None
+
+    def start(self) -> None:
+        """Connects, now and whenever the connection is lost, in a thread of its own."""
+        self._bell_in.setblocking(False)
+        self._bell_out.setblocking(False)
+        self._thread.start()
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Acknowledges messages in their order. Safe from any thread."""
+        self._acks.extend((m.epoch, m.mid) for m in messages if m.mid)
+        self._ring()
+
+    def pause(self) -> None:
+        """Takes nothing more from the broker; acknowledgements still go out."""
+        self._closing = True
+        self._ring()
+
+    def close(self) -> None:
+        """Writes the acknowledgements that are due and leaves the broker, which keeps the session."""
+        self.pause()
+        self._inbox.close()
+        self._ring()
+        self._thread.join(10)
+
+    def check(self) -> None:
+        """Raises BrokerRefused when that is why the subscriber has given up."""
+        if self._failure:
+            raise self._failure
+
+    # --- all below runs in the subscriber's thread
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # It rings already.
+            self._bell_in.send(b"\0")
+
+    def _run(self) -> None:
+        pause, complained = _FIRST_PAUSE, False
+        try:
+            while not self._closing and self._failure is None:
+                self._welcome = False
+                try:
+                    self._connect()
+                    self._serve()
+                except OSError as error:
+                    if not complained:
+                        place = f"{self._link.host}:{self._link.port}"
+                        _log.error("the broker cannot be reached; trying again", broker=place, error=str(error))
+                    complained = True
+                if self._welcome:
+                    pause, complained = _FIRST_PAUSE, False
+                if not self._closing and self._failure is None:
+                    self._wait(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+        except BaseException as error:
+            self._failure = BrokerRefused(f"the connection to the broker failed: {error!r}")
+            raise
+        finally:
+            self._inbox.close()
+
+    def _wait(self, seconds: float) -> None:
+        """Waits before the next try, and as long as the inbox is too full to take more."""
+        until = time.monotonic() + seconds
+        while not self._closing and (time.monotonic() < until or not self._inbox.roomy):
+            select.select([self._bell_out], [], [], 0.25)
+            self._hear()
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # Nobody rang.
+            self._bell_out.recv(65_536)
+
+    def _connect(self) -> None:
+        link = self._link
+        self._acks.clear()
+        if link.version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = _SESSION_SECONDS
+            properties.ReceiveMaximum = link.receive_maximum
+            self._client.connect(link.host, link.port, _KEEPALIVE, clean_start=False, properties=properties)
+        else:
+            self._client.connect(link.host, link.port, _KEEPALIVE)
+
+    def _serve(self) -> None:
+        """Reads and writes until the connection ends."""
+        client, connection = self._client, self._client.socket()
+        poller = select.poll()
+        poller.register(self._bell_out, select.POLLIN)
+        while connection is not None and client.socket() is connection:
+            reading = not self._closing
+            mask = (select.POLLIN if reading else 0) | (select.POLLOUT if client.want_write() else 0)
+            poller.register(connection, mask)
+            for descriptor, _ in poller.poll(1000):
+                if descriptor == self._bell_out.fileno():
+                    self._hear()
+            if reading:
+                self._read_some(connection)
+            self._write_acks()
+            if client.want_write():
+                client.loop_write()
+            client.loop_misc()
+            if self._inbox.full and not self._closing:
+                _log.warning("holding all that fits in memory; leaving the broker until it is stored")
+                self._leave()
+            elif self._closing and self._inbox.closed and not self._acks:
+                self._leave()
+
+    def _read_some(self, connection: Any) -> None:
+        client = self._client
+        for _ in range(_MOST_READ):
+            before = self._read
+            client.loop_read()
+            if self._read == before or client.socket() is not connection or self._inbox.full:
+                return
+
+    def _write_acks(self) -> None:
+        acks, epoch, client = self._acks, self._epoch, self._client
+        while acks:
+            of, mid = acks.popleft()
+            if of == epoch:
+                client.ack(mid, 1)
+
+    def _leave(self) -> None:
+        self._client.disconnect()
+        while self._client.socket() is not None and self._client.want_write():
+            if self._client.loop_write() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+
+    def _on_connect(
+        self, client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        if reason.is_failure:
+            text = str(reason).lower()
+            hint = "; set FOREWARN_MQTT_VERSION=3.1.1" if text == _OLD_PROTOCOL and self._link.version == "5" else ""
+            error = f"the broker at {self._link.host}:{self._link.port} refused the connection: {reason}{hint}"
+            if self._epoch == 0:
+                self._failure = BrokerRefused(error)
+            else:
+                # It let us in before, so this may pass: a broker that starts may not know its users yet.
+                _log.error("the broker refused the connection; trying again", reason=str(reason))
+            return
+        self._epoch += 1
+        self._welcome = True
+        self._metrics.connected.set(1)
+        if self._link.version == "5":
+            # Retained messages come with a new subscription only, not with each connection.
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            client.subscribe(self._link.subscription, options=options)
+        else:
+            client.subscribe(self._link.subscription, qos=1)
+        _log.info("connected", broker=f"{self._link.host}:{self._link.port}", session_present=flags.session_present)
+
+    def _on_subscribe(
+        self, _client: Client, _userdata: object, _mid: int, codes: Sequence[ReasonCode], _properties: object
+    ) -> None:
+        if codes[0].is_failure or codes[0].value != 1:
+            self._failure = BrokerRefused(
+                f"the broker did not grant {self._link.subscription} at QoS 1: {codes[0]}; check the gateway's rights"
+            )
+            self._leave()
+            return
+        _log.info("subscribed", to=self._link.subscription)
+
+    def _on_disconnect(
+        self, _client: Client, _userdata: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        self._metrics.connected.set(0)
+        if self._closing:
+            _log.info("left the broker")
+        elif self._welcome:
+            _log.warning("the connection to the broker ended", reason=str(reason))
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self._read += 1
+        if message.qos == 0 and not self._inbox.roomy:
+            self._metrics.dropped.inc()
+            return
+        payload = bytes(message.payload)
+        size = len(payload)
+        if size > self._max_payload:
+            payload = payload[:KEPT_BYTES]
+        mid = message.mid if message.qos else 0
+        self._inbox.put(Message(message.topic, payload, size, time.time_ns() // 1000, self._epoch, mid))
+
+
+def _client(link: Link) -> Client:
+    five = link.version == "5"
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=link.client_id,
+        clean_session=None if five else False,
+        protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    if link.username:
+        client.username_pw_set(link.username, link.password)
+    if link.tls:
+        client.tls_set_context(ssl.create_default_context(cafile=str(link.ca_file) if link.ca_file else None))
+    return client

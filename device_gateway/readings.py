@@ -1,0 +1,110 @@
+"""What the gateway takes in and gives out: messages, and the columnar batch that is made of them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_gateway.decoder import Reason
+
+KEPT_BYTES = 65_536
+"""How much of a payload a dead letter keeps."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Quality(IntEnum):
+    """What is known against a reading."""
+
+    GOOD = 0
+    OUT_OF_RANGE = 1
+    CLOCK_AHEAD = 2
+
+
+class Message(NamedTuple):
+    """One message as the broker delivered it. `size` is that of the whole payload, of which an oversized message
+    keeps only the first `KEPT_BYTES`. `received` is in microseconds since 1970. `epoch` counts connections: packet
+    ids (`mid`) mean something only within the one in which they came; `mid` 0 needs no acknowledgement.
+    """
+
+    topic: str
+    payload: bytes
+    size: int
+    received: int
+    epoch: int = 0
+    mid: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Readings as columns of equal length. Times are microseconds since 1970, UTC."""
+
+    device: NDArray[np.int32]
+    series: NDArray[np.int32]
+    time: NDArray[np.int64]
+    received: NDArray[np.int64]
+    value: NDArray[np.float64]
+    quality: NDArray[np.int16]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One discrete message of a device; `detail` is a JSON object as text."""
+
+    device: int
+    time: datetime
+    received_at: datetime
+    kind: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A device said, or its last will said for it, that it is online or offline."""
+
+    device: int
+    time: datetime
+    received_at: datetime
+    online: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """What could not be used of one message, and why. `payload` holds at most `KEPT_BYTES` of `size`."""
+
+    received_at: datetime
+    topic: str
+    payload: bytes
+    size: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """All that came of some messages; it is stored in one transaction. `strangers` are the names of devices that
+    are unknown or sent an unknown signal: worth a look into the database before the batch is final.
+    """
+
+    readings: Readings
+    events: tuple[Event, ...] = ()
+    statuses: tuple[Status, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+    strangers: frozenset[str] = frozenset()
+
+
+def moment(microseconds: int) -> datetime:
+    """Microseconds since 1970 as a time."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds(time: datetime) -> int:
+    """A time as microseconds since 1970, exact."""
+    return (time - _EPOCH) // timedelta(microseconds=1)

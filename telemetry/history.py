@@ -1,0 +1,119 @@
+"""Reads stored readings back as columns, and tells what was stored since one last looked."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from core.database import Connection, Queries
+from telemetry.window import Floats, Ints
+
+_SQL = Queries("telemetry", "history.sql")
+_PG_EPOCH = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+_HEADER = 19  # Signature, flags and extension length of binary COPY.
+# A row of binary COPY: field count, then length and big-endian bytes of each field; none is null, so rows are equal in size.
+_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("l1", ">i4"),
+        ("series", ">i4"),
+        ("l2", ">i4"),
+        ("time", ">i8"),
+        ("l3", ">i4"),
+        ("value", ">f8"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """What was stored for one device: the earliest and latest device time, and when the newest of it was stored."""
+
+    first: int
+    last: int
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What was committed after a cursor: the cursor to go on from, and the spans by device id.
+
+    `more` says that the limit cut it and the next look will find more at once.
+    """
+
+    cursor: int
+    spans: Mapping[int, Span]
+    readings: int
+    more: bool
+
+
+def stored_since(connection: Connection, cursor: int, *, most_readings: int) -> Stored:
+    """What was stored after `cursor` (0: from the start), up to about `most_readings` readings.
+
+    Batches are taken in the order of their transactions and only once no older transaction is still open: so none is
+    ever passed over, though they commit in any order.
+    """
+    spans: dict[int, Span] = {}
+    readings = 0
+    more = False
+    for row in connection.execute(_SQL["batches_after"], {"cursor": cursor, "most": 2000}):
+        if readings >= most_readings:
+            more = True
+            break
+        cursor = row["xact"]
+        readings += row["readings"]
+        for device, first, last in zip(row["devices"], row["first_times"], row["last_times"], strict=True):
+            old = spans.get(device)
+            spans[device] = Span(
+                first=min(micros(first), old.first) if old else micros(first),
+                last=max(micros(last), old.last) if old else micros(last),
+                stored_at=row["stored_at"],
+            )
+    return Stored(cursor=cursor, spans=spans, readings=readings, more=more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """N readings as columns. series: [N] series ids. times: [N] microseconds since the epoch. values: [N]."""
+
+    series: Ints
+    times: Ints
+    values: Floats
+
+
+def read(connection: Connection, series: Sequence[int], starts: Sequence[int], ends: Sequence[int]) -> Readings:
+    """Good readings of each series within its own [start, end), in microseconds since the epoch."""
+    buffer = io.BytesIO()
+    values = {"series": list(series), "starts": [_time(t) for t in starts], "ends": [_time(t) for t in ends]}
+    with connection.cursor() as cursor, cursor.copy(_SQL["readings_between"], values) as copy:
+        for block in copy:
+            buffer.write(block)
+    # Two bytes of trailer follow the rows.
+    size = (buffer.tell() - _HEADER - 2) // _ROW.itemsize
+    rows = np.frombuffer(buffer.getbuffer(), dtype=_ROW, count=size, offset=_HEADER)
+    return Readings(
+        series=rows["series"].astype(np.int64),
+        times=rows["time"].astype(np.int64) + _PG_EPOCH,
+        values=rows["value"].astype(np.float64),
+    )
+
+
+def series_of(connection: Connection, devices: Sequence[int]) -> list[tuple[int, int, str]]:
+    """`(series id, device id, signal)` of all series of the devices."""
+    rows = connection.execute(_SQL["series_of"], {"devices": list(devices)})
+    return [(row["id"], row["device_id"], row["signal"]) for row in rows]
+
+
+def micros(time: datetime) -> int:
+    """Microseconds since the epoch."""
+    return round((time - _EPOCH) / _MICROSECOND)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _time(microseconds: int) -> datetime:
+    return _EPOCH + microseconds * _MICROSECOND

@@ -1,0 +1,99 @@
+"""Dead letters in the database: seen, replayed, purged."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.database import Database, Row
+from core.errors import NotFound
+from device_gateway.readings import Batch, Message, microseconds
+from telemetry.store.writer import SQL, translated, write_batch
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLetter:
+    """One dead letter; `payload` may be only the beginning of what had `size` bytes."""
+
+    id: int
+    received_at: datetime
+    topic: str
+    payload: bytes
+    size: int
+    reason: str
+    detail: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole payload was kept, so that it can be decoded again."""
+        return len(self.payload) == self.size
+
+    def message(self) -> Message:
+        """The message as it was received."""
+        return Message(self.topic, self.payload, self.size, microseconds(self.received_at))
+
+
+class DeadLetterStore:
+    """Reads and removes dead letters."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def newest(self, *, reason: str | None = None, limit: int = 50) -> list[Row]:
+        """The newest dead letters, without payloads."""
+        with translated(), self._database.transaction() as connection:
+            return connection.execute(SQL["list_dead_letters"], {"reason": reason, "limit": limit}).fetchall()
+
+    def counts(self) -> list[Row]:
+        """By reason: how many there are, and the first and last time of receipt."""
+        with translated(), self._database.transaction() as connection:
+            return connection.execute(SQL["count_dead_letters"]).fetchall()
+
+    def get(self, number: int) -> StoredLetter:
+        """One dead letter. Raises NotFound."""
+        with translated(), self._database.transaction() as connection:
+            row = connection.execute(SQL["find_dead_letter"], {"id": number}).fetchone()
+        if row is None:
+            raise NotFound("dead letter", number)
+        return _letter(row)
+
+    def each(self, *, reason: str | None = None) -> Iterator[StoredLetter]:
+        """All dead letters, oldest first, a page at a time; none that comes in meanwhile is waited for."""
+        after = 0
+        while True:
+            with translated(), self._database.transaction() as connection:
+                rows = connection.execute(
+                    SQL["next_dead_letters"], {"after": after, "reason": reason, "limit": _PAGE}
+                ).fetchall()
+            if not rows:
+                return
+            after = rows[-1]["id"]
+            yield from map(_letter, rows)
+
+    def resolve(self, letter: StoredLetter, batch: Batch, *, stored_at: datetime) -> int:
+        """Stores what a dead letter was decoded to and takes the letter away, in one transaction.
+
+        Returns how many readings are new. What is stored already stays as it is.
+        """
+        with translated(), self._database.transaction() as connection:
+            new = write_batch(connection, batch, stored_at=stored_at, merge=True)
+            connection.execute(SQL["delete_dead_letter"], {"id": letter.id})
+        return new
+
+    def purge(self, *, before: datetime, reason: str | None = None) -> int:
+        """Deletes dead letters received before a time; returns how many."""
+        with translated(), self._database.transaction() as connection:
+            return connection.execute(SQL["purge_dead_letters"], {"before": before, "reason": reason}).rowcount
+
+
+def _letter(row: Row) -> StoredLetter:
+    return StoredLetter(
+        id=row["id"],
+        received_at=row["received_at"],
+        topic=row["topic"],
+        payload=bytes(row["payload"]),
+        size=row["payload_bytes"],
+        reason=row["reason"],
+        detail=row["detail"],
+    )

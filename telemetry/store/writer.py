@@ -1,0 +1,219 @@
+"""Stores what the gateway accepted, each batch in one transaction, and finds devices for it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg import errors
+
+from core.clock import Clock
+from core.database import Connection, Database, Queries
+from core.errors import DatabaseAway, DatabaseRefused
+from core.profile import Profile
+from device_gateway.readings import Batch, DeadLetter, Event, Readings, Status, moment
+from device_gateway.registry import Found
+from telemetry.connection import Before, follow
+from telemetry.store.copying import copy_bytes, sorted_once, spans
+
+SQL = Queries("telemetry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What storing a batch did: readings that are new, and those that were stored before or stood twice in it."""
+
+    readings: int
+    duplicates: int
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns psycopg's errors into ours: values that the database does not take, or a database that is not usable."""
+    try:
+        yield
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise DatabaseRefused(_first_line(error)) from error
+    except psycopg.Error as error:
+        # Whatever else it says (read-only, no such table, no right), nothing is wrong with the values: keep them.
+        raise DatabaseAway(_first_line(error)) from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+class TelemetryWriter:
+    """Stores batches. Not for several threads at once."""
+
+    def __init__(self, database: Database, now: Clock) -> None:
+        self._database = database
+        self._now = now
+        self._merge_first = False
+
+    def store(self, batch: Batch) -> Stored:
+        """Stores all of `batch` or, by an exception, nothing of it.
+
+        Raises DatabaseRefused when the database does not take a value, DatabaseAway when it is not usable now.
+        """
+        # Duplicates come in rows, after an interruption: who met some tries the careful way first until none come.
+        with translated():
+            try:
+                new = self._transaction(batch, merge=self._merge_first)
+            except errors.UniqueViolation:
+                new = self._transaction(batch, merge=True)
+        duplicates = len(batch.readings) - new
+        self._merge_first = duplicates > 0
+        return Stored(readings=new, duplicates=duplicates)
+
+    def _transaction(self, batch: Batch, *, merge: bool) -> int:
+        with self._database.transaction() as connection:
+            return write_batch(connection, batch, stored_at=self._now(), merge=merge)
+
+
+def write_batch(connection: Connection, batch: Batch, *, stored_at: datetime, merge: bool) -> int:
+    """Writes a batch within a transaction; returns how many readings are new.
+
+    merge: whether readings may be there that are stored already. Without it, one such raises UniqueViolation.
+    """
+    new = 0
+    if len(batch.readings):
+        touched = (_merge if merge else _copy)(connection, sorted_once(batch.readings))
+        new = touched.readings
+        if new:
+            connection.execute(
+                SQL["add_batch"],
+                {
+                    "stored_at": stored_at,
+                    "readings": new,
+                    "devices": touched.devices,
+                    "first_times": touched.first,
+                    "last_times": touched.last,
+                },
+            )
+    events = list(batch.events)
+    if batch.statuses:
+        events += _store_statuses(connection, batch.statuses)
+    if events:
+        _store_events(connection, events)
+    if batch.dead_letters:
+        _store_dead_letters(connection, batch.dead_letters)
+    return new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Touched:
+    """How many readings were stored, and by device the first and last time of them."""
+
+    readings: int
+    devices: list[int]
+    first: list[datetime]
+    last: list[datetime]
+
+
+def _copy(connection: Connection, readings: Readings) -> _Touched:
+    with connection.cursor() as cursor, cursor.copy(SQL["copy_readings"]) as copy:
+        copy.write(copy_bytes(readings))
+    devices, first, last = spans(readings)
+    return _Touched(
+        readings=len(readings),
+        devices=devices.tolist(),
+        first=[moment(t) for t in first.tolist()],
+        last=[moment(t) for t in last.tolist()],
+    )
+
+
+def _merge(connection: Connection, readings: Readings) -> _Touched:
+    connection.execute(SQL["make_incoming"])
+    with connection.cursor() as cursor, cursor.copy(SQL["copy_incoming"]) as copy:
+        copy.write(copy_bytes(readings))
+    rows = connection.execute(SQL["merge_incoming"]).fetchall()
+    return _Touched(
+        readings=sum(r["readings"] for r in rows),
+        devices=[r["device_id"] for r in rows],
+        first=[r["first"] for r in rows],
+        last=[r["last"] for r in rows],
+    )
+
+
+def _store_statuses(connection: Connection, statuses: Sequence[Status]) -> list[Event]:
+    """Brings the devices' status up to date; returns the connects and disconnects that this shows."""
+    rows = connection.execute(SQL["lock_status"], {"devices": sorted({s.device for s in statuses})})
+    before = {
+        r["id"]: Before(online=None if r["status"] == "unknown" else r["status"] == "online", since=r["status_at"])
+        for r in rows
+    }
+    after, events = follow(before, statuses)
+    changed = sorted(after)
+    if changed:
+        connection.execute(
+            SQL["set_status"],
+            {
+                "devices": changed,
+                "statuses": ["online" if after[d].online else "offline" for d in changed],
+                "times": [after[d].since for d in changed],
+            },
+        )
+    return events
+
+
+def _store_events(connection: Connection, events: Sequence[Event]) -> None:
+    connection.execute(
+        SQL["add_events"],
+        {
+            "devices": [e.device for e in events],
+            "times": [e.time for e in events],
+            "kinds": [e.kind for e in events],
+            "codes": [e.code for e in events],
+            "received": [e.received_at for e in events],
+            "details": [e.detail for e in events],
+        },
+    )
+
+
+def _store_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> None:
+    """Stores dead letters within a transaction. Any text is made storable: that of a stranger may be anything."""
+    connection.execute(
+        SQL["add_dead_letters"],
+        {
+            "received": [d.received_at for d in letters],
+            "topics": [_storable(d.topic) for d in letters],
+            "payloads": [bytes(d.payload) for d in letters],
+            "sizes": [d.size for d in letters],
+            "reasons": [d.reason.value for d in letters],
+            "details": [_storable(d.detail) for d in letters],
+        },
+    )
+
+
+def _storable(text: str) -> str:
+    """`text` without what PostgreSQL cannot store: U+0000 and halves of surrogate pairs."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+class DeviceLookUp:
+    """Finds devices for the gateway, and numbers the signals of those that it finds."""
+
+    def __init__(self, database: Database, profiles: Mapping[str, Profile]) -> None:
+        self._database = database
+        self._profiles = profiles
+
+    def __call__(self, names: Collection[str]) -> list[Found]:
+        """The devices of `names` that exist. Raises DatabaseAway."""
+        storable = [n for n in names if _storable(n) == n]
+        with translated(), self._database.transaction() as connection:
+            rows = connection.execute(SQL["find_devices"], {"names": storable}).fetchall()
+            wanted = [
+                (r["id"], signal)
+                for r in rows
+                if r["profile"] in self._profiles
+                for signal in self._profiles[r["profile"]].signals
+            ]
+            connection.execute(
+                SQL["add_series"], {"devices": [d for d, _ in wanted], "signals": [s for _, s in wanted]}
+            )
+            series: dict[int, dict[str, int]] = {r["id"]: {} for r in rows}
+            for r in connection.execute(SQL["find_series"], {"devices": list(series)}):
+                series[r["device_id"]][r["signal"]] = r["id"]
+        return [Found(name=r["name"], id=r["id"], profile=r["profile"], series=series[r["id"]]) for r in rows]

@@ -1,0 +1,46 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry import window
+
+MINUTE = 60_000_000
+
+
+def build(rows: list[tuple[int, int, int, float]]) -> window.Window:
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    return window.build(
+        devices=np.array([7, 9]),
+        signals=("a", "b"),
+        tick=MINUTE,
+        device_at=np.array(columns[0], dtype=np.int64),
+        signal_at=np.array(columns[1], dtype=np.int64),
+        times=np.array(columns[2], dtype=np.int64),
+        values=np.array(columns[3], dtype=float),
+    )
+
+
+def test_means_by_tick_device_and_signal_with_gaps_as_nan() -> None:
+    found = build([(0, 0, 5 * MINUTE, 1.0), (0, 0, 5 * MINUTE + 1, 3.0), (1, 1, 9 * MINUTE, 4.0)])
+    assert found.times.tolist() == [5 * MINUTE, 9 * MINUTE]
+    np.testing.assert_array_equal(found.values[0], [[2.0, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(found.values[1], [[np.nan, np.nan], [np.nan, 4.0]])
+    assert [tick.heard.tolist() for tick in found.ticks()] == [[True, False], [False, True]]
+
+
+def test_nothing_gives_an_empty_window() -> None:
+    assert build([]).values.shape == (0, 2, 2)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(-(10**9), 10**9), st.floats(-1e3, 1e3)), max_size=30
+    ),
+    st.randoms(),
+)
+def test_the_order_of_readings_does_not_matter(rows: list[tuple[int, int, int, float]], random: object) -> None:
+    shuffled = rows[:]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = build(rows), build(shuffled)
+    np.testing.assert_array_equal(one.times, other.times)
+    np.testing.assert_allclose(one.values, other.values, atol=1e-9)
