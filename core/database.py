@@ -41,15 +41,18 @@ class Queries:
 
 
 class Database:
-    """A pool of connections to one database. Opens on first use; `close` when done."""
+    """A pool of connections to one database. Opens on first use; `close` when done.
 
-    def __init__(self, url: str, *, size: int = 4, name: str = "forewarn") -> None:
+    wait: seconds to wait for a free connection before the database counts as away.
+    """
+
+    def __init__(self, url: str, *, size: int = 4, name: str = "forewarn", wait: float = 10.0) -> None:
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
             min_size=0,
             max_size=size,
             open=False,
-            timeout=10.0,
+            timeout=wait,
             reconnect_timeout=5.0,
             check=ConnectionPool.check_connection,
             kwargs={"row_factory": dict_row, "application_name": name, "connect_timeout": 5},

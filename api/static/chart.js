@@ -1,0 +1,298 @@
+// The chart of a device's signals: the only place that knows uPlot. The page says in `data-chart` which signals and
+// findings there are; readings come from the API for the visible range, as measured or as min/mean/max buckets.
+
+const HOUR = 3600;
+const DAY = 24 * HOUR;
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const COLOURS = 6;
+const MOST_UNITS = 2;
+
+function start(place, facts) {
+  const said = document.getElementById("said");
+  const whole = document.getElementById("whole");
+  const ranges = document.getElementById("ranges");
+  const signals = document.getElementById("signals");
+  const legend = document.getElementById("legend");
+  facts.signals.forEach((signal, at) => Object.assign(signal, { colour: (at % COLOURS) + 1 }));
+
+  const view = { chosen: [...facts.chosen], days: 7, until: facts.until / 1000, zoom: null };
+  let plot = null;
+  let asked = 0;
+
+  const visible = () => view.zoom ?? [view.until - view.days * DAY, view.until + 60];
+
+  async function load() {
+    const mine = ++asked;
+    const [from, to] = visible();
+    const points = Math.round(Math.min(1500, Math.max(300, place.clientWidth)));
+    const chosen = facts.signals.filter((signal) => view.chosen.includes(signal.name));
+    tell(chosen);
+    let tables;
+    try {
+      tables = await Promise.all(chosen.map((signal) => fetchTable(facts.url, signal, from, to, points)));
+    } catch (error) {
+      if (mine === asked) said.textContent = `The readings could not be loaded (${error.message}). Choose a range to try again.`;
+      return;
+    }
+    if (mine !== asked) return; // A later choice is on its way.
+    plot?.destroy();
+    plot = draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show);
+    place.dataset.painted = String(mine);
+    const none = tables.every((table) => table[0].length === 0);
+    const bucket = Math.max(...tables.map((table) => table.bucket));
+    said.textContent = none
+      ? "No readings in this range."
+      : `${written(from)} to ${written(to)} UTC, ${bucket ? `least to greatest value of each ${spell(bucket)}` : "as measured"}. Drag across the chart to zoom.`;
+  }
+
+  function tell(chosen) {
+    legend.replaceChildren(
+      ...chosen.map((signal) => {
+        const item = Object.assign(document.createElement("li"), { className: `c${signal.colour}` });
+        item.append(`${signal.title} `, document.createElement("strong"));
+        return item;
+      }),
+    );
+    for (const button of ranges.children) button.setAttribute("aria-pressed", String(!view.zoom && Number(button.dataset.days) === view.days));
+    whole.hidden = !view.zoom;
+    const used = new Set(chosen.map((signal) => signal.unit));
+    for (const box of signals.querySelectorAll("input")) {
+      box.checked = view.chosen.includes(box.value);
+      const unit = facts.signals.find((signal) => signal.name === box.value).unit;
+      box.disabled = !box.checked && used.size >= MOST_UNITS && !used.has(unit);
+    }
+  }
+
+  function zoomTo(from, to) {
+    if (to - from < 120) return;
+    view.zoom = [from, to];
+    load();
+  }
+
+  function reset() {
+    view.zoom = null;
+    load();
+  }
+
+  // The legend holds the values under the pointer, else the newest ones.
+  function show(values) {
+    values.forEach((text, at) => {
+      const value = legend.children[at]?.querySelector("strong");
+      if (value) value.textContent = text;
+    });
+  }
+
+  for (const signal of facts.signals) {
+    const label = document.createElement("label");
+    label.className = `c${signal.colour}`;
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", value: signal.name });
+    box.addEventListener("change", () => {
+      view.chosen = box.checked ? [...view.chosen, signal.name] : view.chosen.filter((name) => name !== signal.name);
+      load();
+    });
+    const unit = signal.unit ? ` (${signal.unit})` : "";
+    label.append(box, `${signal.title}${unit}`);
+    signals.append(label);
+  }
+  ranges.addEventListener("click", (event) => {
+    const days = Number(event.target.dataset.days);
+    if (!days) return;
+    Object.assign(view, { days, zoom: null });
+    load();
+  });
+  whole.addEventListener("click", reset);
+  for (const button of document.querySelectorAll("[data-finding]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const finding = facts.findings.find((f) => f.id === Number(button.dataset.finding));
+      const from = finding.from / 1000;
+      const to = (finding.to ?? facts.until) / 1000;
+      const room = Math.max(6 * HOUR, (to - from) * 0.3);
+      place.scrollIntoView({ block: "center" });
+      zoomTo(from - room, to + room);
+    });
+  }
+  for (const part of [ranges, document.getElementById("choose")]) part.hidden = false;
+
+  new ResizeObserver(() => plot?.setSize(sizeOf(place))).observe(place);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", load);
+  setInterval(async () => {
+    if (document.hidden || view.zoom) return;
+    const answer = await fetch(facts.url).catch(() => null); // Away for a moment: the next turn asks again.
+    const newest = answer?.ok && Date.parse((await answer.json()).last_reading_at) / 1000;
+    if (newest > view.until) {
+      view.until = newest;
+      load();
+    }
+  }, 10_000);
+  load();
+}
+
+async function fetchTable(url, signal, from, to, points) {
+  const query = new URLSearchParams({ signal: signal.name, from: iso(from), to: iso(to), points });
+  const answer = await fetch(`${url}/readings?${query}`, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(answer.status === 401 ? "signed out" : `answer ${answer.status}`);
+  const columns = await answer.json();
+  const bucket = columns.bucket_seconds ?? 0;
+  const longest = Math.max(3 * (signal.interval ?? 0), 2.5 * bucket) || Infinity;
+  const table = [[], [], [], []];
+  table.bucket = bucket;
+  const rows = bucket ? [columns.mean, columns.greatest, columns.least] : [columns.value, columns.value, columns.value];
+  let before = Infinity;
+  columns.time.forEach((time, at) => {
+    const x = time / 1000 + bucket / 2;
+    // Silence is a gap in the line, never a straight line across it.
+    if (x - before > longest) push(table, (x + before) / 2, [null, null, null]);
+    push(table, x, rows.map((row) => row[at]));
+    before = x;
+  });
+  return table;
+}
+
+function push(table, x, values) {
+  table[0].push(x);
+  values.forEach((value, at) => table[at + 1].push(value));
+}
+
+function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const units = [...new Set(chosen.map((signal) => signal.unit))];
+  const narrow = place.clientWidth < 480; // The legend names the units there.
+  const grid = { stroke: colour("line"), width: 1 };
+  const axis = { stroke: colour("quiet"), font: "12px system-ui, sans-serif", grid, ticks: { ...grid, size: 5 } };
+  const data = tables.length ? uPlot.join(tables) : [[from, to]];
+  const series = [{}];
+  const bands = [];
+  chosen.forEach((signal) => {
+    const stroke = colour(`chart-${signal.colour}`);
+    const common = { scale: signal.unit || "plain", points: { show: false } };
+    series.push({ ...common, stroke, width: 1.6 }, { ...common, width: 0 }, { ...common, width: 0 });
+    bands.push({ series: [series.length - 2, series.length - 1], fill: `${stroke}40` });
+  });
+  const scales = { x: { time: true, range: () => [from, to] } };
+  for (const unit of units) scales[unit || "plain"] = { range: (u, least, most) => roomy(least, most, chosen, unit) };
+  const sides = units.map((unit, at) => ({
+    ...axis,
+    scale: unit || "plain",
+    side: at === 0 ? 3 : 1,
+    size: narrow ? 40 : 52,
+    grid: at === 0 ? grid : { show: false },
+    values: (u, splits) => splits.map((value) => `${Number(value.toPrecision(6)).toLocaleString("en")}${unit === "°C" ? "°" : ""}`),
+    ...(unit && unit !== "°C" && !narrow ? { label: unit, labelSize: 18, labelFont: axis.font, labelGap: 0 } : {}),
+  }));
+  const options = {
+    ...sizeOf(place),
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    legend: { show: false },
+    scales,
+    series,
+    bands,
+    axes: [{ ...axis, space: 64, size: 44, values: (u, splits, index, space, step) => splits.map((s, at) => tick(s, step, at === 0)) }, ...sides],
+    cursor: {
+      drag: { x: true, y: false, setScale: false },
+      points: { show: (u, at) => (at % 3 === 1 ? undefined : false) },
+      bind: { dblclick: () => reset },
+    },
+    hooks: {
+      drawClear: [(u) => shade(u, facts, chosen, colour)],
+      setSelect: [
+        (u) => {
+          if (u.select.width < 4) return;
+          const picked = [u.select.left, u.select.left + u.select.width].map((x) => u.posToVal(x, "x"));
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          zoomTo(...picked);
+        },
+      ],
+      setCursor: [
+        (u) => {
+          show(chosen.map((signal, at) => quantity(valueAt(u.data[at * 3 + 1], u.cursor.idx), signal.unit)));
+        },
+      ],
+    },
+  };
+  place.replaceChildren();
+  const plot = new uPlot(options, data, place);
+  show(chosen.map((signal, at) => quantity(valueAt(data[at * 3 + 1], null), signal.unit)));
+  return plot;
+}
+
+// Where another signal was measured but this one was not, its value just before.
+function valueAt(values, index) {
+  let at = index ?? values.length - 1;
+  while (at > 0 && values[at] === undefined) at -= 1;
+  if (index == null) while (at > 0 && values[at] == null) at -= 1;
+  return values[at];
+}
+
+function quantity(value, unit) {
+  return value == null ? "–" : `${Number(value.toPrecision(4)).toLocaleString("en")} ${unit}`.trim();
+}
+
+// Room above and below, and the normal band in view where it is known.
+function roomy(least, most, chosen, unit) {
+  let [low, high] = [least ?? 0, most ?? 1];
+  for (const signal of chosen) {
+    if (signal.unit !== unit || !signal.normal) continue;
+    low = Math.min(low, signal.normal[0]);
+    high = Math.max(high, signal.normal[1]);
+  }
+  const room = (high - low || Math.abs(high) || 1) * 0.08;
+  return [low - room, high + room];
+}
+
+// Under the lines: when findings lasted, and where values are normal.
+function shade(u, facts, chosen, colour) {
+  const { ctx, bbox } = u;
+  const pixels = devicePixelRatio;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  for (const signal of chosen) {
+    if (!signal.normal) continue;
+    const [bottom, top] = signal.normal.map((value) => u.valToPos(value, signal.unit || "plain", true));
+    ctx.fillStyle = `${colour(`chart-${signal.colour}`)}14`;
+    ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
+  }
+  ctx.font = `${11 * pixels}px system-ui, sans-serif`;
+  ctx.textBaseline = "top";
+  const shown = facts.findings.filter((f) => f.from / 1000 < u.scales.x.max && (f.to ?? Infinity) / 1000 > u.scales.x.min);
+  shown.sort((a, b) => a.from - b.from).forEach((finding, row) => {
+    const left = Math.max(bbox.left, u.valToPos(finding.from / 1000, "x", true));
+    const right = Math.min(bbox.left + bbox.width, u.valToPos((finding.to ?? facts.until) / 1000, "x", true));
+    const urgent = finding.severity === "critical";
+    ctx.fillStyle = `${colour(urgent ? "bad" : "warn-dot")}1e`;
+    ctx.fillRect(left, bbox.top, Math.max(right - left, 2 * pixels), bbox.height);
+    ctx.fillStyle = colour("ink");
+    const width = ctx.measureText(finding.title).width;
+    const at = Math.min(left + 4 * pixels, bbox.left + bbox.width - width - 4 * pixels);
+    ctx.fillText(finding.title, at, bbox.top + (4 + (row % 4) * 14) * pixels);
+  });
+  ctx.restore();
+}
+
+function tick(seconds, step, first) {
+  const date = new Date(seconds * 1000);
+  const day = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
+  if (step >= DAY) return day;
+  const hour = clock(date);
+  return first || hour === "00:00" ? `${hour}\n${day}` : hour;
+}
+
+const clock = (date) => date.toISOString().slice(11, 16);
+const iso = (seconds) => new Date(Math.round(seconds * 1000)).toISOString();
+const sizeOf = (place) => ({ width: place.clientWidth, height: place.clientHeight });
+
+function written(seconds) {
+  const date = new Date(seconds * 1000);
+  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${clock(date)}`;
+}
+
+function spell(seconds) {
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 2 * HOUR ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / HOUR)} h`;
+}
+
+const place = document.getElementById("chart");
+if (place) start(place, JSON.parse(place.dataset.chart));

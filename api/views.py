@@ -1,0 +1,246 @@
+"""What the pages say, as pure functions of rows, profile and `now`: names, times, evidence and notices in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from core import units
+from core.database import Row
+from core.profile import Playbook, Profile
+
+STATES = {
+    "new": "New",
+    "open": "Open",
+    "pending": "Waiting for customer",
+    "on_hold": "On hold",
+    "solved": "Solved",
+    "closed": "Closed",
+}
+SEVERITIES = {"critical": "Critical", "major": "Major", "minor": "Minor", "warning": "Warning"}
+RESOLUTIONS = {
+    "confirmed": "Confirmed: the fault was there",
+    "no_fault_found": "No fault found",
+    "already_fixed": "Already fixed",
+    "declined": "Customer declined",
+    "duplicate": "Duplicate of another ticket",
+}
+HAPPENINGS = {
+    "opened": "Ticket opened",
+    "finding": "Finding",
+    "state": "State changed",
+    "assigned": "Assigned",
+    "note": "Note",
+    "notice_due": "Message planned",
+    "notice_sent": "Message sent",
+    "notice_failed": "Message failed",
+    "notice_held": "Message held back",
+}
+_TONES = {"opened": "bad", "finding": "warn", "notice_failed": "bad", "notice_held": "warn", "notice_sent": "good"}
+
+
+class Names:
+    """Titles of one profile's parts. Where profile or part is gone, the plain name in words stands in."""
+
+    def __init__(self, name: str, profile: Profile | None) -> None:
+        self._name = name
+        self._profile = profile
+
+    @property
+    def profile(self) -> str:
+        """Title of the profile."""
+        return str(self._profile.title) if self._profile else _words(self._name)
+
+    def component(self, name: str) -> str:
+        """Title of a component."""
+        return _title(self._profile.components if self._profile else {}, name)
+
+    def failure_mode(self, name: str) -> str:
+        """Title of a failure mode."""
+        return _title(self._profile.failure_modes if self._profile else {}, name)
+
+    def signal(self, name: str) -> str:
+        """Title of a signal."""
+        return _title(self._profile.signals if self._profile else {}, name)
+
+    def unit(self, name: str) -> str:
+        """A signal's unit as people read it."""
+        known = self._profile.signals.get(name) if self._profile else None
+        return units.shown(known.unit) if known else ""
+
+    def playbook(self, failure_mode: str) -> Playbook | None:
+        """What the profile says about a failure mode."""
+        mode = self._profile.failure_modes.get(failure_mode) if self._profile else None
+        return mode.playbook if mode else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One signal of a finding: its normal band against what was seen, and where both lie on a bar of 0..100."""
+
+    title: str
+    seen: str
+    normal: str
+    share: str
+    direction: str
+    band_start: float
+    band_width: float
+    mark: float
+
+
+def evidence(finding: Row, names: Names) -> list[Evidence]:
+    """The signals of a finding, in the order in which the detector ranked them."""
+    signals = finding["evidence"].get("signals", [])
+    return [_evidence(signal, names) for signal in signals if isinstance(signal, dict) and "signal" in signal]
+
+
+def _evidence(signal: Mapping[str, Any], names: Names) -> Evidence:
+    unit = units.shown(str(signal.get("unit", "")))
+    seen, low, high = (_number(signal.get(key)) for key in ("seen", "normal_low", "normal_high"))
+    share = _number(signal.get("contribution"))
+    known = [value for value in (seen, low, high) if value is not None]
+    least, most = (min(known), max(known)) if known else (0.0, 1.0)
+    room = (most - least) * 0.12 or 1.0
+
+    def place(value: float) -> float:
+        return round((value - least + room) / (most - least + 2 * room) * 100, 1)
+
+    start = place(low) if low is not None else 0.0
+    end = place(high) if high is not None else 100.0
+    return Evidence(
+        title=names.signal(str(signal["signal"])),
+        seen=quantity(seen, unit),
+        normal=_band(low, high, unit),
+        share=f"{share:.0%}" if share is not None else "",
+        direction=str(signal.get("direction", "")),
+        band_start=start,
+        band_width=round(end - start, 1),
+        mark=place(seen) if seen is not None else -10.0,
+    )
+
+
+def _band(low: float | None, high: float | None, unit: str) -> str:
+    if low is not None and high is not None:
+        return f"{quantity(low, '')} to {quantity(high, unit)}"
+    if high is not None:
+        return f"up to {quantity(high, unit)}"
+    return f"from {quantity(low, unit)}" if low is not None else "not known"
+
+
+def normal_bands(findings: Sequence[Row]) -> dict[str, tuple[float, float]]:
+    """The newest known normal band of each signal; `findings` newest first."""
+    bands: dict[str, tuple[float, float]] = {}
+    for finding in findings:
+        for signal in finding["evidence"].get("signals", []):
+            low, high = _number(signal.get("normal_low")), _number(signal.get("normal_high"))
+            if low is not None and high is not None:
+                bands.setdefault(str(signal.get("signal")), (low, high))
+    return bands
+
+
+def worst(findings: Sequence[Row]) -> Row | None:
+    """The most severe open finding, of equals the first; None when all are over."""
+    order = list(SEVERITIES)
+    still = [finding for finding in findings if finding["closed_at"] is None]
+    return min(still, key=lambda f: order.index(f["severity"]) if f["severity"] in order else len(order), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A short text with its tone: good, warn, bad or quiet."""
+
+    text: str
+    tone: str
+
+
+def notice_line(row: Row, now: datetime) -> Line:
+    """Where the newest notice of a ticket's row stands."""
+    state, channel = row["notice_state"], {"email": "Mail"}.get(row["notice_channel"], row["notice_channel"])
+    if state is None:
+        return Line(text="No message", tone="quiet")
+    if state == "sent":
+        return Line(text=f"{channel} sent {ago(row['notice_sent_at'] or row['notice_due_at'], now)}", tone="good")
+    if state in ("due", "sending"):
+        return Line(text=f"{channel} {waiting(row['notice_due_at'], row['time_zone'], now)}", tone="warn")
+    if state == "failed":
+        return Line(text=f"{channel} failed", tone="bad")
+    return Line(text=f"{channel} not sent", tone="quiet")
+
+
+def waiting(due_at: datetime, time_zone: str | None, now: datetime) -> str:
+    """`leaves now`, or until when a notice waits, by the customer's own clock."""
+    if due_at <= now:
+        return "leaves now"
+    local = due_at.astimezone(_zone(time_zone))
+    day = "" if due_at - now < timedelta(hours=20) else f"{local.day} {local:%b} "
+    return f"waiting until {day}{local:%H:%M} {local.tzname()}"
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """How long ago, in one unit: `3 h ago`."""
+    seconds = (now - then).total_seconds()
+    text = span(timedelta(seconds=abs(seconds)))
+    if abs(seconds) < 60:
+        return "just now"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its largest sensible unit."""
+    seconds = length.total_seconds()
+    for unit, size, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48), ("days", 86_400, 60)):
+        if seconds < size * most:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // (86_400 * 30.44))} months"
+
+
+def moment(time: datetime, now: datetime) -> str:
+    """A time as people write it, UTC; the year only where it is another one."""
+    utc = time.astimezone(UTC)
+    year = "" if utc.year == now.year else f" {utc.year}"
+    return f"{utc.day} {utc:%b}{year} {utc:%H:%M}"
+
+
+def iso(time: datetime) -> str:
+    """A time for machines."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def tone_of(happening: str) -> str:
+    """The tone of a timeline entry's kind."""
+    return _TONES.get(happening, "plain")
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number with as many digits as help, and its unit."""
+    if value is None or not isfinite(value):
+        return "–"
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2
+    number = f"{value:,.{digits}f}"
+    if "." in number:
+        number = number.rstrip("0").rstrip(".")
+    return f"{number} {unit}".strip()
+
+
+def _number(value: object) -> float | None:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return float(value) if fits else None  # type: ignore[arg-type]  # `fits` says that it is a number
+
+
+def _title(parts: Mapping[str, Any], name: str) -> str:
+    part = parts.get(name)
+    return str(part.title) if part else _words(name)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()

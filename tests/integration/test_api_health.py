@@ -1,0 +1,66 @@
+"""Liveness, readiness and metrics, with the dependencies there and away."""
+
+from datetime import UTC, datetime
+
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.app import create_app
+from cli.embedded import free_port
+from core.database import Database
+from core.settings import Settings
+from tests.conftest import Mosquitto
+from tests.seed import seed
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def samples(client: TestClient) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for sample in family.samples
+    }
+
+
+def test_ready_when_database_and_broker_answer(database: Database, mosquitto: Mosquitto) -> None:
+    with TestClient(create_app(Settings(mqtt_port=mosquitto.port), database)) as client:
+        answer = client.get("/readyz")
+        assert answer.status_code == 200
+        assert answer.json()["checks"]["database"]["latency_ms"] > 0
+        mosquitto.stop()
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "down: broker"
+        assert client.get("/healthz").status_code == 200
+
+
+def test_metrics_count_by_route_and_tell_totals(database: Database) -> None:
+    seed(database, NOW)
+    with TestClient(create_app(Settings(), database)) as client:
+        client.get("/api/v1/tickets/1")
+        client.get("/api/v1/tickets/2")
+        client.get("/a-path-of-a-stranger")
+        found = samples(client)
+    assert found["forewarn_http_requests_total", "/api/v1/tickets/{ticket}", "401", "GET"] == 2
+    assert found["forewarn_http_requests_total", "404", "GET", "unmatched"] == 1
+    assert found["forewarn_http_request_seconds_count", "/api/v1/tickets/{ticket}"] == 2
+    assert found["forewarn_open_tickets",] == 7
+    assert found["forewarn_due_notices",] == 1
+    assert found["forewarn_dead_letters",] == 2
+    assert not any("stranger" in label for key in found for label in key)
+
+
+def test_a_database_that_is_away_is_said_everywhere() -> None:
+    away = Database(f"postgresql://postgres@127.0.0.1:{free_port()}/none", wait=0.5)
+    settings = Settings(admin_token="secret")  # type: ignore[arg-type]
+    with away, TestClient(create_app(settings, away), headers={"Authorization": "Bearer secret"}) as client:
+        answer = client.get("/api/v1/tickets")
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.json()["detail"] == "The database does not answer."
+        assert client.get("/", headers={"Accept": "text/html"}).status_code == 503
+        ready = client.get("/readyz")
+        assert ready.status_code == 503
+        assert "database" in ready.json()["status"]
+        assert samples(client)["forewarn_database_up",] == 0

@@ -1,0 +1,81 @@
+"""What the pages say, in words."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from api import cursor, views
+from core.errors import InvalidInput
+from core.profile import Profiles
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("back", "text"),
+    [
+        (timedelta(seconds=20), "just now"),
+        (timedelta(minutes=3), "3 min ago"),
+        (timedelta(hours=47), "47 h ago"),
+        (timedelta(days=3), "3 days ago"),
+        (timedelta(days=100), "3 months ago"),
+        (-timedelta(hours=2), "in 2 h"),
+    ],
+)
+def test_ago(back: timedelta, text: str) -> None:
+    assert views.ago(NOW - back, NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(71.0, "71 W"), (4.819, "4.82 W"), (1234.5, "1,234 W"), (0.0, "0 W"), (-18.52, "-18.5 W"), (None, "–")],
+)
+def test_quantity(value: float | None, text: str) -> None:
+    assert views.quantity(value, "W") == text
+
+
+def test_a_waiting_mail_names_the_customers_own_hour() -> None:
+    at = datetime(2026, 11, 21, 7, tzinfo=UTC)
+    assert views.waiting(at, "Europe/Berlin", NOW) == "waiting until 08:00 CET"
+    assert views.waiting(at + timedelta(days=2), "Europe/Berlin", NOW) == "waiting until 23 Nov 08:00 CET"
+    assert views.waiting(at, "Nowhere/At_all", NOW) == "waiting until 07:00 UTC"
+    assert views.waiting(NOW, "UTC", NOW) == "leaves now"
+
+
+def finding(**evidence: Any) -> dict[str, Any]:
+    return {"evidence": evidence, "closed_at": None, "severity": "major"}
+
+
+def test_evidence_places_band_and_value_on_one_bar() -> None:
+    names = views.Names("fridge", Profiles()["fridge"])
+    (shown,) = views.evidence(
+        finding(signals=[{"signal": "power", "unit": "W", "normal_low": 40.0, "normal_high": 55.2, "seen": 71.0}]),
+        names,
+    )
+    assert (shown.title, shown.seen, shown.normal) == ("Electric power", "71 W", "40 to 55.2 W")
+    assert 0 < shown.band_start < shown.band_start + shown.band_width < shown.mark < 100
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [{"signal": "power"}, {"signal": "gone", "seen": "hot", "normal_low": None}, {"signal": "power", "seen": True}],
+)
+def test_evidence_with_parts_missing_is_still_shown(signal: dict[str, Any]) -> None:
+    (shown,) = views.evidence(finding(signals=[signal]), views.Names("gone", None))
+    assert shown.normal == "not known"
+    assert shown.seen == "–"
+
+
+def test_the_worst_finding_is_the_most_severe_open_one() -> None:
+    closed = {**finding(), "severity": "critical", "closed_at": NOW}
+    minor, major = {**finding(), "severity": "minor"}, finding()
+    assert views.worst([closed, minor, major]) is major
+    assert views.worst([closed]) is None
+
+
+def test_a_cursor_comes_back_as_it_was() -> None:
+    assert cursor.numbers(cursor.encode(1, 2, 3), 3) == (1, 2, 3)
+    assert cursor.decode(cursor.encode("pümp"), str) == ("pümp",)
+    with pytest.raises(InvalidInput):
+        cursor.numbers(cursor.encode(True), 1)
