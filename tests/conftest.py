@@ -159,8 +159,10 @@ class Mosquitto:
         )
 
     def start(self) -> None:
-        log = (self._folder / "log").open("ab")
-        self._process = subprocess.Popen([_mosquitto(), "-c", self._folder / "mosquitto.conf"], stdout=log, stderr=log)
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_mosquitto(), "-c", self._folder / "mosquitto.conf"], stdout=log, stderr=log
+            )
         wait_for(self._answers, what="Mosquitto listens")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
