@@ -84,11 +84,16 @@ def simulate(
         raise Conflict(str(error)) from None
     except ValueError as error:
         raise InvalidInput(str(error)) from None
+    except OSError as error:
+        raise InvalidInput(f"--out {out} cannot be written: {error}") from None
     click.echo(f"{devices} devices, {len(plan.faults)} with a fault, {len(plan.oddities)} oddities: see {out}/")
     if plan_only:
         return
     if csv_file:
-        _record(plan, csv_file)
+        try:
+            _record(plan, csv_file)
+        except OSError as error:
+            raise InvalidInput(f"--csv {csv_file} cannot be written: {error}") from None
     elif mqtt:
         broker = broker_of(settings, host=host, port=port, user=user)
         with translated(), Publisher(broker, connections=connections) as publisher:

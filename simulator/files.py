@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,21 +85,26 @@ class TelemetryFile:
     def __init__(self, file: Path) -> None:
         self._path = file
         self._file: TextIO
+        self._opened: ExitStack
 
     def __enter__(self) -> Self:
-        if self._path.suffix == ".gz":
-            # No name and no time in the header: the same seed gives the same bytes.
-            packed = gzip.GzipFile(filename="", fileobj=self._path.open("wb"), mode="wb", compresslevel=6, mtime=0)
-            self._file = io.TextIOWrapper(packed, encoding="utf-8", newline="")
-        else:
-            self._file = self._path.open("w", encoding="utf-8", newline="")
+        with ExitStack() as opened:
+            if self._path.suffix == ".gz":
+                raw = opened.enter_context(self._path.open("wb"))
+                # No name and no time in the header: the same seed gives the same bytes.
+                packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0)
+                opened.enter_context(packed)
+                self._file = opened.enter_context(io.TextIOWrapper(packed, encoding="utf-8", newline=""))
+            else:
+                self._file = opened.enter_context(self._path.open("w", encoding="utf-8", newline=""))
+            self._opened = opened.pop_all()
         self._file.write(",".join(("device", "time", *SIGNALS)) + "\n")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._opened.close()
 
     def write(self, chunk: Chunk) -> int:
         """Appends a chunk in time order, all devices of one time together; the number of rows written."""

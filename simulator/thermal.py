@@ -177,7 +177,7 @@ class Refrigerators:
             to_cabinet = (still_cabinet + fan * blown_cabinet) * (air - evaporator)
             to_freezer = (still_freezer + fan * blown_freezer) * (freezer - evaporator)
             lift = condenser - 40
-            pumped = relay * cooling * np.maximum(1 + 0.029 * (evaporator + 25), 0.15) * (1 - 0.006 * lift)
+            pumped = relay * cooling * np.maximum(1 + 0.036 * (evaporator + 25), 0) * (1 - 0.006 * lift)
             turning = relay * motor * (1 + 0.009 * (evaporator + 25) + 0.007 * lift)
             if parts.seized.any():
                 turning = np.where(parts.seized, relay * _LOCKED_ROTOR_WATTS, turning)
