@@ -37,7 +37,7 @@ class Pace:
     most_bytes: int = 1_048_576
     linger: float = 0.02
     first_pause: float = 0.25
-    longest_pause: float = 10.0
+    longest_pause: float = 5.0
     summary_every: float = 60.0
 
 

@@ -37,6 +37,7 @@ _SESSION_SECONDS = 7 * 86_400
 """How long an MQTT 5 broker keeps session and backlog of a gateway that is away."""
 _KEEPALIVE = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
+_STEADY = 10.0
 _CHUNK = 262_144
 _OLD_PROTOCOL = "unsupported protocol version"
 
@@ -126,6 +127,7 @@ class Subscriber:
         try:
             while not self._closing and self._failure is None:
                 self._welcome = False
+                began = time.monotonic()
                 try:
                     self._connect()
                     self._serve()
@@ -134,8 +136,10 @@ class Subscriber:
                         place = f"{self._link.host}:{self._link.port}"
                         _log.error("the broker cannot be reached; trying again", broker=place, error=str(error))
                     complained = True
-                if self._welcome:
-                    pause, complained = _FIRST_PAUSE, False
+                complained = complained and not self._welcome
+                if self._welcome and time.monotonic() - began > _STEADY:
+                    # Not after each welcome: of two gateways with one client id, each is thrown out by the other.
+                    pause = _FIRST_PAUSE
                 if not self._closing and self._failure is None:
                     self._wait(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)

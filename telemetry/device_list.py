@@ -159,6 +159,6 @@ def faults_of(device: Device, profiles: Container[str] | None) -> list[tuple[str
 def _is_time_zone(name: str) -> bool:
     try:
         zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         return False
     return True

@@ -158,6 +158,13 @@ class Mosquitto:
             "max_queued_messages 1000000\nmax_inflight_messages 5000\nmax_packet_size 20000000\n"
         )
 
+    def add(self, settings: str) -> int:
+        """Adds a listener with `settings` when it is started next; returns its port."""
+        port = free_port()
+        with (self._folder / "mosquitto.conf").open("a") as file:
+            file.write(f"listener {port} 127.0.0.1\n{settings}")
+        return port
+
     def start(self) -> None:
         with (self._folder / "log").open("ab") as log:
             command = [_mosquitto(), "-c", str(self._folder / "mosquitto.conf")]

@@ -2,13 +2,15 @@
 
 import json
 import signal
+import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from cli.embedded import EmbeddedBroker
+from cli.embedded import EmbeddedBroker, free_port
 from core.database import Database
 from telemetry.store import DeviceStore
 from tests.conftest import Mosquitto, wait_for
@@ -178,3 +180,69 @@ def test_asked_to_stop_it_stores_acknowledges_and_leaves(
             wait_for(lambda: count(c, "reading") == 1001, what=f"the broker had kept what was not stored of {stored}")
             gateway.stop()
             assert "duplicates" not in gateway.log()
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+def test_over_tls_messages_of_all_sizes_are_stored(
+    database_url: str, database: Database, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    DeviceStore(database).register(name="f1", profile="fridge")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    new = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    subprocess.run([*new, *subject, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    mosquitto.stop()
+    port = mosquitto.add(f"certfile {certificate}\nkeyfile {key}\n")
+    mosquitto.start()
+    tls = {"FOREWARN_MQTT_TLS": "true", "FOREWARN_MQTT_CA_FILE": str(certificate)}
+    with GatewayProcess(database_url, port, **tls), Publisher(mosquitto.port) as publisher:
+        sizes = (1, 100, 8000, 1)
+        sent = 0
+        for size in sizes * 3:
+            part = [{"ts": NOW_MS + sent + n, "values": {"power": n / 100}} for n in range(size)]
+            publisher.send(TOPIC, json.dumps(part).encode())
+            sent += size
+        with psycopg.connect(database_url, autocommit=True) as c:
+            wait_for(lambda: count(c, "reading") == sent)
+            assert count(c, "dead_letter") == 0
+
+
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+def test_two_gateways_share_the_messages_and_show_metrics(
+    database_url: str, database: Database, mosquitto: Mosquitto
+) -> None:
+    DeviceStore(database).register(name="f1", profile="fridge")
+    ports = [free_port(), free_port()]
+
+    def one(n: int) -> GatewayProcess:
+        own = {"FOREWARN_MQTT_CLIENT_ID": f"gateway-{n}", "FOREWARN_METRICS_PORT": str(ports[n])}
+        return GatewayProcess(database_url, mosquitto.port, FOREWARN_MQTT_SHARE="gateways", **own)
+
+    def metric(n: int, name: str) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports[n]}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+    with one(0), one(1), Publisher(mosquitto.port) as publisher:
+        for n in range(2000):
+            publisher.send(TOPIC, reading(n, NOW_MS + n))
+        publisher.publish(TOPIC, b"nonsense")
+        with psycopg.connect(database_url, autocommit=True) as c:
+            wait_for(lambda: count(c, "reading") == 2000 and count(c, "dead_letter") == 1)
+        messages = [metric(n, "forewarn_messages_total") for n in (0, 1)]
+        assert sum(messages) == 2001
+        assert min(messages) > 100
+        assert sum(metric(n, "forewarn_readings_total") for n in (0, 1)) == 2000
+        assert sum(metric(n, "forewarn_dead_letters_total") for n in (0, 1)) == 1
+        assert metric(0, "forewarn_unacknowledged") == 0

@@ -1,0 +1,207 @@
+"""Storing batches, on both databases, and the gateway's loop around it."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.clock import utc_now
+from core.database import Database
+from core.errors import DatabaseAway, DatabaseRefused
+from core.profile import Profiles
+from device_gateway.acceptance import Acceptance
+from device_gateway.clock import Rules
+from device_gateway.decoders import DECODERS
+from device_gateway.gateway import Gateway, Pace
+from device_gateway.inbox import Inbox
+from device_gateway.metrics import Metrics
+from device_gateway.readings import Batch, Message, microseconds
+from device_gateway.registry import Registry
+from telemetry.store import DeviceLookUp, DeviceStore, TelemetryWriter
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+NOW_MS = microseconds(NOW) // 1000
+PROFILES = dict(Profiles())
+RULES = Rules(tolerance=300_000_000, earliest=0)
+
+
+class Rig:
+    """The gateway without a broker: what it is given, it stores."""
+
+    def __init__(self, database: Database) -> None:
+        self.registry = Registry(PROFILES, DeviceLookUp(database, PROFILES), time.monotonic)
+        self.acceptance = Acceptance(self.registry, DECODERS["native"](), RULES, max_payload=1_048_576)
+        self.writer = TelemetryWriter(database, utc_now)
+        self.acknowledged: list[Message] = []
+
+    def accept(self, *messages: Message) -> Batch:
+        batch = self.acceptance.accept(messages)
+        if batch.strangers and self.registry.refresh(batch.strangers):
+            batch = self.acceptance.accept(messages)
+        return batch
+
+    def run(self, *messages: Message) -> None:
+        inbox = Inbox(most=1000)
+        inbox.put(messages)
+        inbox.close()
+        Gateway(
+            inbox=inbox,
+            acceptance=self.acceptance,
+            registry=self.registry,
+            store=self.writer.store,
+            acknowledge=self.acknowledged.extend,
+            metrics=Metrics(inbox),
+            pace=Pace(most=1000),
+        ).run()
+
+
+def message(device: str, payload: str, kind: str = "telemetry", at: int = 0) -> Message:
+    data = payload.encode()
+    return Message(f"forewarn/v1/{device}/{kind}", data, len(data), microseconds(NOW) + at, 1, at + 1)
+
+
+def sample(device: str, second: int, value: float) -> Message:
+    return message(device, f'{{"ts": {NOW_MS + second * 1000}, "values": {{"power": {value}}}}}', at=abs(second))
+
+
+def rows(url: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as c:
+        return c.execute("SELECT series_id, time, value, quality FROM reading ORDER BY 1, 2").fetchall()
+
+
+def batches(url: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as c:
+        return c.execute("SELECT readings, devices, first_times, last_times FROM batch ORDER BY id").fetchall()
+
+
+@pytest.fixture
+def devices(database: Database) -> dict[str, int]:
+    store = DeviceStore(database)
+    return {name: store.register(name=name, profile="fridge") for name in ("f1", "f2", "f3")}
+
+
+def test_a_batch_tells_detection_what_it_touched(
+    database: Database, database_url: str, devices: dict[str, int]
+) -> None:
+    rig = Rig(database)
+    stored = rig.writer.store(rig.accept(sample("f2", -5, 1), sample("f1", -9, 2), sample("f2", -7, 3)))
+    assert (stored.readings, stored.duplicates) == (3, 0)
+    at = {s: NOW - timedelta(seconds=s) for s in (5, 7, 9)}
+    assert batches(database_url) == [(3, [devices["f1"], devices["f2"]], [at[9], at[7]], [at[9], at[5]])]
+
+
+def test_a_batch_that_meets_duplicates_stores_and_tells_only_what_is_new(
+    database: Database, database_url: str, devices: dict[str, int]
+) -> None:
+    rig = Rig(database)
+    rig.writer.store(rig.accept(sample("f1", -5, 1), sample("f2", -5, 1)))
+    again = rig.writer.store(rig.accept(sample("f1", -5, 99), sample("f1", -4, 2), sample("f2", -5, 99)))
+    assert (again.readings, again.duplicates) == (1, 2)
+    only = rig.writer.store(rig.accept(sample("f1", -4, 99)))
+    assert (only.readings, only.duplicates) == (0, 1)
+    assert [r[2] for r in rows(database_url)] == [1, 2, 1]
+    time_4 = NOW - timedelta(seconds=4)
+    assert batches(database_url)[1:] == [(1, [devices["f1"]], [time_4], [time_4])]
+
+
+def test_of_duplicates_within_a_batch_the_first_is_stored(
+    database: Database, database_url: str, devices: dict[str, int]
+) -> None:
+    rig = Rig(database)
+    stored = rig.writer.store(rig.accept(sample("f1", -5, 1), sample("f1", -5, 2), sample("f1", -5, 3)))
+    assert (stored.readings, stored.duplicates) == (1, 2)
+    assert [r[2] for r in rows(database_url)] == [1]
+
+
+def test_an_error_stores_nothing_of_a_batch(database: Database, database_url: str, devices: dict[str, int]) -> None:
+    rig = Rig(database)
+    batch = rig.accept(
+        sample("f1", -5, 1), message("f2", '{"kind": "error", "ts": 1}', "events"), message("nobody", "1")
+    )
+    with psycopg.connect(database_url) as c:
+        c.execute("DELETE FROM series WHERE device_id = %s", [devices["f2"]])
+        c.execute("DELETE FROM device WHERE id = %s", [devices["f2"]])
+    with pytest.raises(DatabaseRefused, match="foreign key"):
+        rig.writer.store(batch)
+    with psycopg.connect(database_url) as c:
+        for table in ("reading", "batch", "device_event", "dead_letter"):
+            assert c.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)
+
+
+def test_only_the_message_that_the_database_refuses_is_a_dead_letter(
+    database: Database, database_url: str, devices: dict[str, int]
+) -> None:
+    rig = Rig(database)
+    rig.accept(message("f2", '{"power": 1}'))
+    with psycopg.connect(database_url) as c:
+        c.execute("DELETE FROM series WHERE device_id = %s", [devices["f2"]])
+        c.execute("DELETE FROM device WHERE id = %s", [devices["f2"]])
+    messages = [sample("f1", -n, n) for n in range(1, 20)]
+    messages.insert(7, message("f2", '{"kind": "error", "ts": 1}', "events", at=100))
+    rig.run(*messages)
+    assert rig.acknowledged == messages
+    assert len(rows(database_url)) == 19
+    with psycopg.connect(database_url) as c:
+        found = c.execute("SELECT topic, reason, detail FROM dead_letter").fetchall()
+    assert [(f[0], f[1]) for f in found] == [("forewarn/v1/f2/events", "refused_by_database")]
+    assert "foreign key" in found[0][2]
+
+
+def test_texts_of_strangers_are_stored_as_texts(database: Database, database_url: str, devices: dict[str, int]) -> None:
+    rig = Rig(database)
+    sql = "'); DROP TABLE reading; --"
+    rig.writer.store(
+        rig.accept(
+            message("a\0b", "x"),
+            message(sql, sql),
+            message("f1", '{"kind": "' + sql + '", "code": "' + sql + '", "x": "' + sql + '"}', "events"),
+        )
+    )
+    with psycopg.connect(database_url) as c:
+        topics = c.execute("SELECT topic FROM dead_letter ORDER BY id").fetchall()
+        event = c.execute("SELECT kind, code, detail FROM device_event").fetchone()
+    assert topics == [("forewarn/v1/a\ufffdb/telemetry",), (f"forewarn/v1/{sql}/telemetry",)]
+    assert event == (sql, sql, {"x": sql})
+
+
+def test_a_database_without_tables_is_away_and_not_a_reason_to_drop_messages(
+    database: Database, database_url: str, devices: dict[str, int]
+) -> None:
+    rig = Rig(database)
+    batch = rig.accept(sample("f1", -1, 1))
+    with psycopg.connect(database_url) as c:
+        c.execute("ALTER TABLE batch RENAME TO elsewhere")
+    with pytest.raises(DatabaseAway, match=r"relation .*batch.* does not exist"):
+        rig.writer.store(batch)
+    with psycopg.connect(database_url) as c:
+        c.execute("ALTER TABLE elsewhere RENAME TO batch")
+    assert rig.writer.store(batch).readings == 1
+
+
+keys = st.lists(st.tuples(st.sampled_from(["f1", "f2"]), st.integers(-9, -1)), min_size=1, max_size=12)
+
+
+@given(keys=keys, data=st.data())
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_batch_twice_shuffled_or_split_stores_the_same_rows(
+    database: Database, database_url: str, devices: dict[str, int], keys: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    messages = [sample(device, second, second) for device, second in keys]
+    with psycopg.connect(database_url) as c:
+        c.execute("TRUNCATE reading")
+    rig = Rig(database)
+    rig.run(*messages)
+    wanted = rows(database_url)
+    assert len(wanted) == len(set(keys))
+    rig.run(*messages)
+    assert rows(database_url) == wanted
+    with psycopg.connect(database_url) as c:
+        c.execute("TRUNCATE reading")
+    shuffled = data.draw(st.permutations(messages + messages))
+    cut = data.draw(st.integers(0, len(shuffled)))
+    rig.run(*shuffled[:cut])
+    rig.run(*shuffled[cut:])
+    assert rows(database_url) == wanted
