@@ -36,7 +36,7 @@ _DEVICES = [
 _TICKETS: list[tuple[str, str, str, str, str, str | None, float, str, str, str | None]] = [
     (FRIDGE, "compressor", "compressor_wear", "critical", "new", None, 2.4, "", "Compressor bearing wear", "sent"),
     ("fridge-lyon-11", "refrigerant_circuit", "refrigerant_leak", "critical", "new", None, 0.3, "", "Refrigerant leak", "due"),
-    ("fridge-luebeck-02", "connection", "silence", "warning", "new", None, 0.8, "", "No data since yesterday", None),
+    ("fridge-luebeck-02", "connectivity", "silence", "warning", "new", None, 0.8, "", "No data since yesterday", None),
     ("fridge-luebeck-01", "evaporator_fan", "fan_degradation", "major", "open", None, 3.2, "M. Nowak", "Evaporator fan wear", "failed"),
     ("fridge-malmoe-01", "door_gasket", "gasket_leak", "minor", "pending", None, 6.1, "S. Patel", "Door gasket leak", "sent"),
     ("fridge-malmoe-02", "defrost_heater", "heater_degradation", "major", "on_hold", None, 9.0, "S. Patel", "Defrost heater failure", "sent"),
