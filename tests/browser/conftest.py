@@ -105,7 +105,7 @@ class Browser:
 
     def collect(self) -> None:
         """Takes the performance log up to now."""
-        for entry in self.driver.get_log("performance"):
+        for entry in self._log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 url = message["params"]["request"]["url"]
@@ -117,7 +117,10 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the console said that is worse than a warning."""
-        return [e["message"] for e in self.driver.get_log("browser") if e["level"] == "SEVERE"]
+        return [e["message"] for e in self._log("browser") if e["level"] == "SEVERE"]
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
 
     def until(self, condition: str, within: float = 10.0) -> Any:
         """What a JavaScript expression gives once it is true."""
