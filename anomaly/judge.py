@@ -60,7 +60,7 @@ class Judge:
         self._on_delay = np.array([t.on_delay for t in self._tracks])
         self._off_delay = np.array([t.off_delay for t in self._tracks])
         self._off_below = np.array([t.off_below for t in self._tracks])
-        self._rivals = self._share_symptoms()
+        self._explains = self._explanations()
         k, m = len(self._tracks), len(self._modes)
         self.layouts: dict[str, tuple[str, Layout]] = {d.name: (d.version, d.layout) for d in self._detectors}
         self.layouts[_EPISODES] = (
@@ -76,18 +76,21 @@ class Judge:
             },
         )
 
-    def _share_symptoms(self) -> Bools:
-        """[M, M] whether two failure modes show in a common signal: then they are rival explanations of one fault."""
-        shown = []
+    def _explanations(self) -> Bools:
+        """[M, M] whether the failure mode of the row, while it is open, explains a symptom of the column's: then both
+        would be one fault told twice.
+        """
+        shown, dragged = [], []
         for component, mode in self._modes:
             known = self.profile.failure_modes.get(mode)
-            signals = set(known.symptoms) if known else set()
-            if not known:
-                signals = {n for n, s in self.profile.signals.items() if s.component == component}
+            own = {n for n, s in self.profile.signals.items() if s.component == component}
+            signals = set(known.symptoms) if known else own
             shown.append(signals)
-        rivals: Bools = np.array([[bool(a & b) for b in shown] for a in shown], dtype=bool).reshape(len(shown), -1)
-        np.fill_diagonal(rivals, val=False)
-        return rivals
+            dragged.append(signals | set(known.consequences if known else ()))
+        explains: Bools = np.array([[bool(a & b) for b in shown] for a in dragged], dtype=bool)
+        explains = explains.reshape(len(shown), len(shown))
+        np.fill_diagonal(explains, val=False)
+        return explains
 
     def fresh(self, devices: int) -> State:
         """The state of devices that were never judged."""
@@ -161,9 +164,9 @@ class Judge:
         if waiting.any():
             strength = self._by_mode(scores)
             for device in np.nonzero(waiting.any(axis=1))[0]:
-                # The strongest explanation first; its rivals then wait for as long as it is open.
+                # The strongest explanation first; what it explains then waits for as long as it is open.
                 for mode in np.argsort(-strength[device]):
-                    if waiting[device, mode] and not (self._rivals[mode] & e["open"][device]).any():
+                    if waiting[device, mode] and not (self._explains[:, mode] & e["open"][device]).any():
                         changes.append(self._open(window, tick, state, scores, int(device), int(mode)))  # noqa: PERF401 — opening changes what the condition sees
         return changes
 

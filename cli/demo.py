@@ -113,19 +113,29 @@ def _run(settings: Settings, fleet: list[str], console: Console, stack: ExitStac
         children.start(part, _command(part), platform)
     address = f"http://{settings.http_host}:{settings.http_port}"
     _wait_for_api(settings, children)
-    console.print(f"open [bold]{address}[/bold] and sign in with the token [bold]{token}[/bold]")
-    console.print(f"[dim]ground truth: {folder / 'truth.csv'} · mails: {sink.folder} · logs: {children.folder}[/dim]")
+    console.print(f"open [bold]{address}[/bold] and sign in with the token [bold]{token}[/bold]", soft_wrap=True)
+    where = f"ground truth: {folder / 'truth.csv'} · mails: {sink.folder} · logs: {children.folder}"
+    console.print(f"[dim]{where}[/dim]", soft_wrap=True, highlight=False)
     children.start("simulate", [*simulate, "--live"], maker)
 
-    with Live(console=console, auto_refresh=False) as live:
+    _watch(board, children, console, began)
+
+
+def _watch(board: Database, children: "_Children", console: Console, began: float) -> None:
+    """Shows how far things are, until a signal ends it or a part dies."""
+    told: Mapping[str, str] = {}
+    with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
         while True:
             children.check()
             seen = _look(board)
-            if console.is_terminal:
+            if live:
                 live.update(_table(seen, time.monotonic() - began), refresh=True)
-            else:
-                console.print(" · ".join(f"{name}: {value}" for name, value in seen.items()))
-            time.sleep(1 if console.is_terminal else 10)
+            elif seen != told:
+                # Into a file or a pipe goes a line for each change.
+                line = " · ".join(f"{name}: {value}" for name, value in seen.items())
+                console.print(f"{time.monotonic() - began:4.0f} s · {line}", soft_wrap=True, highlight=False)
+                told = seen
+            time.sleep(1 if live else 5)
 
 
 def _command(name: str) -> list[str]:

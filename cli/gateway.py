@@ -55,7 +55,7 @@ def gateway(settings: Settings) -> None:
         share=settings.mqtt_share,
     )
     # Twice the messages that a broker may have under way: after a reconnect it sends the unacknowledged ones again.
-    inbox = Inbox(most=2 * settings.mqtt_receive_maximum + 1)
+    inbox = Inbox(most=2 * settings.mqtt_receive_maximum)
     metrics = Metrics(inbox)
     with _database(settings) as database:
         acceptance, registry = _acceptance(settings, database)

@@ -57,7 +57,9 @@ def configure(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("apscheduler").setLevel(max(logging.WARNING, root.level))
+    # These tell each step at INFO: a mail server's dialogue, a scheduler's turns.
+    for chatty in ("apscheduler", "mail.log"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

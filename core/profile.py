@@ -106,11 +106,16 @@ class Playbook(_Part):
 
 
 class FailureMode(_Part):
-    """A way in which a component fails, and how it shows: signal -> `high` or `low` against its normal band."""
+    """A way in which a component fails, and how it shows: signal -> `high` or `low` against its normal band.
+
+    symptoms: what it is recognised by. consequences: what it drags along later; that does not help to recognise it, but
+    keeps another failure mode with such symptoms from being blamed for the same fault.
+    """
 
     title: Words
     component: Name
     symptoms: dict[Name, Literal["high", "low"]] = Field(default_factory=dict)
+    consequences: dict[Name, Literal["high", "low"]] = Field(default_factory=dict)
     severity: Literal["critical", "major", "minor", "warning"] = "major"
     playbook: Playbook | None = None
 
@@ -194,8 +199,9 @@ class Profile(_Part):
             known(signal.component, self.components, "component", f"signals.{name}.component")
         for name, mode in self.failure_modes.items():
             known(mode.component, self.components, "component", f"failure_modes.{name}.component")
-            for symptom in mode.symptoms:
-                known(symptom, self.signals, "signal", f"failure_modes.{name}.symptoms")
+            for field in ("symptoms", "consequences"):
+                for shown in getattr(mode, field):
+                    known(shown, self.signals, "signal", f"failure_modes.{name}.{field}")
         for at, limit in enumerate(self.detectors.limits):
             known(limit.signal, self.signals, "signal", f"detectors.limits.{at}.signal")
             known(limit.failure_mode, self.failure_modes, "failure mode", f"detectors.limits.{at}.failure_mode")

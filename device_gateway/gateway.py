@@ -82,8 +82,8 @@ class Gateway:
             if messages:
                 if not self._keep_trying(messages):
                     return
-                self._acknowledge(messages)
                 self._inbox.done()
+                self._acknowledge(messages)
             elif self._stop.is_set() or self._inbox.closed:
                 return
             if time.monotonic() >= summary_at:

@@ -13,7 +13,8 @@ MOST_BYTES = 128 * 1024 * 1024
 class Inbox:
     """A bounded queue for one thread that puts and one that takes.
 
-    most: messages held at the most. It counts those that were taken too, until `done` says that they are stored.
+    most: messages held at the most, once for those that want an acknowledgement and once for those that do not. Those
+    that were taken count too, until `done` says that they are stored.
     """
 
     def __init__(self, *, most: int, most_bytes: int = MOST_BYTES) -> None:
@@ -21,21 +22,35 @@ class Inbox:
         self._most_bytes = most_bytes
         self._waiting: deque[Message] = deque()
         self._taken: Sequence[Message] = ()
-        self._put_bytes = 0
-        self._done_bytes = 0
+        # Each is written by one of the two threads only: what was put, and what of it is done.
+        self._put, self._put_free, self._put_bytes = 0, 0, 0
+        self._done, self._done_free, self._done_bytes = 0, 0, 0
         self._arrived = threading.Event()
         self._many = threading.Event()
         self._wanted = 1
         self._closed = False
 
-    def put(self, message: Message) -> None:
-        """Adds a message. Never refuses: whoever puts looks at `full` before it reads on."""
-        self._waiting.append(message)
-        self._put_bytes += len(message.payload)
-        if not self._arrived.is_set():
+    def put(self, messages: Sequence[Message]) -> int:
+        """Adds messages; returns how many were dropped.
+
+        Those that want an acknowledgement are never dropped: whoever puts looks at `full` before it reads on. Of
+        others, of QoS 0, no more than `most` are held.
+        """
+        dropped = 0
+        for message in messages:
+            if not message.mid:
+                if self._put_free - self._done_free >= self._most:
+                    dropped += 1
+                    continue
+                self._put_free += 1
+            self._put += 1
+            self._put_bytes += len(message.payload)
+            self._waiting.append(message)
+        if self._waiting and not self._arrived.is_set():
             self._arrived.set()
         if len(self._waiting) >= self._wanted and not self._many.is_set():
             self._many.set()
+        return dropped
 
     def take(self, *, most: int, most_bytes: int, linger: float, timeout: float) -> Sequence[Message]:
         """The next messages in order: at most `most`, or as many as fit in `most_bytes`, but at least one.
@@ -65,6 +80,8 @@ class Inbox:
     def done(self) -> None:
         """What was taken is stored."""
         self._done_bytes += sum(len(m.payload) for m in self._taken)
+        self._done_free += sum(not m.mid for m in self._taken)
+        self._done += len(self._taken)
         self._taken = ()
 
     def close(self) -> None:
@@ -81,17 +98,21 @@ class Inbox:
     @property
     def held(self) -> int:
         """Messages that are not stored yet."""
-        return len(self._waiting) + len(self._taken)
+        return self._put - self._done
 
     @property
     def full(self) -> bool:
-        """Whether more is held than should be."""
-        return self.held >= self._most or self._put_bytes - self._done_bytes >= self._most_bytes
+        """Whether as much is held as may be, so that nothing more should be read."""
+        return self._load() >= 1
 
     @property
     def roomy(self) -> bool:
-        """Whether so much was stored that it pays to take in again."""
-        return self.held <= self._most // 2 and self._put_bytes - self._done_bytes <= self._most_bytes // 2
+        """Whether so much was stored that it pays to connect again."""
+        return self._load() <= 0.5
+
+    def _load(self) -> float:
+        wanting = self.held - (self._put_free - self._done_free)
+        return max(wanting / self._most, (self._put_bytes - self._done_bytes) / self._most_bytes)
 
     @property
     def oldest(self) -> int | None:

@@ -1,7 +1,8 @@
 """The gateway's side of MQTT, and the only file here that knows paho.
 
 One thread does all that touches the connection: it reads messages into the inbox and writes acknowledgements, many at
-once. paho's own loop waits for the network anew for each message and for each acknowledgement; this one does not.
+once. paho connects, subscribes and keeps the connection alive; see `device_gateway.packets` for why it does not read
+the messages.
 """
 
 import contextlib
@@ -14,9 +15,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -27,6 +27,7 @@ from core import log
 from core.errors import BrokerRefused
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
+from device_gateway.packets import Publish, complete, take_publishes
 from device_gateway.readings import KEPT_BYTES, Message
 from device_gateway.topics import EVERYTHING
 
@@ -36,8 +37,7 @@ _SESSION_SECONDS = 7 * 86_400
 """How long an MQTT 5 broker keeps session and backlog of a gateway that is away."""
 _KEEPALIVE = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
-_MOST_READ = 256
-"""Messages read before acknowledgements get their turn."""
+_CHUNK = 262_144
 _OLD_PROTOCOL = "unsupported protocol version"
 
 
@@ -71,17 +71,18 @@ class Subscriber:
         self._metrics = metrics
         self._max_payload = max_payload
         self._epoch = 0
-        self._read = 0
         self._welcome = False
         self._closing = False
+        self._received = 0
+        self._five = link.version == "5"
+        self._dropping = False
         self._failure: BrokerRefused | None = None
         self._acks: deque[tuple[int, int]] = deque()
         self._bell_in, self._bell_out = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
-        self._client = _client(link)
+        self._client = _Wire(link)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
-        self._client.on_message = self._on_message
         self._client.on_subscribe = self._on_subscribe
         # Set so that paho leaves writing to the loop below instead of writing each acknowledgement at once.
         self._client.on_socket_register_write = lambda *_: None
@@ -158,6 +159,7 @@ class Subscriber:
     def _connect(self) -> None:
         link = self._link
         self._acks.clear()
+        self._client.renew()
         if link.version == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = _SESSION_SECONDS
@@ -169,41 +171,66 @@ class Subscriber:
     def _serve(self) -> None:
         """Reads and writes until the connection ends."""
         client, connection = self._client, self._client.socket()
+        acks = bytearray()
         poller = select.poll()
         poller.register(self._bell_out, select.POLLIN)
         while connection is not None and client.socket() is connection:
-            reading = not self._closing
-            mask = (select.POLLIN if reading else 0) | (select.POLLOUT if client.want_write() else 0)
-            poller.register(connection, mask)
+            reading = not self._closing and not self._inbox.full
+            writing = bool(acks) or client.want_write()
+            poller.register(connection, (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0))
             for descriptor, _ in poller.poll(1000):
                 if descriptor == self._bell_out.fileno():
                     self._hear()
             if reading:
-                self._read_some(connection)
-            self._write_acks()
-            if client.want_write():
-                client.loop_write()
+                client.fill()
+                self._read_all()
+            self._write(acks)
             client.loop_misc()
-            if self._inbox.full and not self._closing:
-                _log.warning("holding all that fits in memory; leaving the broker until it is stored")
-                self._leave()
-            elif self._closing and self._inbox.closed and not self._acks:
+            if self._closing and self._inbox.closed and not acks and not self._acks:
                 self._leave()
 
-    def _read_some(self, connection: Any) -> None:
-        client = self._client
-        for _ in range(_MOST_READ):
-            before = self._read
+    def _read_all(self) -> None:
+        """Moves the messages that have come into the inbox; leaves other packets to paho."""
+        client, limit = self._client, self._max_payload
+        while True:
+            published: list[Publish] = []
+            taken = take_publishes(client.buffer, five=self._five, into=published)
+            del client.buffer[:taken]
+            now = max(time.time_ns() // 1000, self._received + 1)
+            messages = []
+            for topic, payload, mid in published:
+                size = len(payload)
+                kept = payload if size <= limit else payload[:KEPT_BYTES]
+                # Each its own microsecond: a value without a time of its own is stored under this one.
+                messages.append(Message(topic.decode("utf-8", "replace"), kept, size, now, self._epoch, mid))
+                now += 1
+            self._received = now - 1
+            dropped = self._inbox.put(messages)
+            if dropped:
+                self._metrics.dropped.inc(dropped)
+                if not self._dropping:
+                    _log.warning("QoS 0 messages are dropped: as many as may be held wait for the database")
+            self._dropping = bool(dropped) or (self._dropping and not self._inbox.roomy)
+            if not client.ended and not complete(client.buffer):
+                return
             client.loop_read()
-            if self._read == before or client.socket() is not connection or self._inbox.full:
+            if client.socket() is None:
                 return
 
-    def _write_acks(self) -> None:
-        acks, epoch, client = self._acks, self._epoch, self._client
-        while acks:
-            of, mid = acks.popleft()
+    def _write(self, acks: bytearray) -> None:
+        """Writes what is due: what paho has begun first, then acknowledgements of this connection, many at once."""
+        waiting, epoch, client = self._acks, self._epoch, self._client
+        while waiting:
+            of, mid = waiting.popleft()
             if of == epoch:
-                client.ack(mid, 1)
+                acks += b"\x40\x02" + mid.to_bytes(2, "big")
+        # What is cut in the middle of a packet (four bytes) has to be finished before paho may write, and the reverse.
+        if client.want_write() and len(acks) % 4 == 0:
+            client.loop_write()
+        if acks and (len(acks) % 4 or not client.want_write()) and client.socket() is not None:
+            # An error shows at reading too, and paho deals with it there.
+            with contextlib.suppress(OSError):
+                del acks[: client.send(acks)]
 
     def _leave(self) -> None:
         self._client.disconnect()
@@ -255,31 +282,54 @@ class Subscriber:
         elif self._welcome:
             _log.warning("the connection to the broker ended", reason=str(reason))
 
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        self._read += 1
-        if message.qos == 0 and not self._inbox.roomy:
-            self._metrics.dropped.inc()
+
+class _Wire(Client):
+    """paho's client, reading from a buffer of ours instead of from the socket, byte by byte."""
+
+    def __init__(self, link: Link) -> None:
+        five = link.version == "5"
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=link.client_id,
+            clean_session=None if five else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        self.buffer = bytearray()
+        self.ended = False
+        if link.username:
+            self.username_pw_set(link.username, link.password)
+        if link.tls:
+            self.tls_set_context(ssl.create_default_context(cafile=str(link.ca_file) if link.ca_file else None))
+
+    def renew(self) -> None:
+        """Forgets what an earlier connection left."""
+        self.buffer.clear()
+        self.ended = False
+
+    def fill(self) -> None:
+        """Reads what has come."""
+        before = len(self.buffer)
+        try:
+            while len(self.buffer) - before < _CHUNK:
+                data = super()._sock_recv(_CHUNK)
+                if not data:
+                    self.ended = True
+                    return
+                self.buffer += data
+        except BlockingIOError:
             return
-        payload = bytes(message.payload)
-        size = len(payload)
-        if size > self._max_payload:
-            payload = payload[:KEPT_BYTES]
-        mid = message.mid if message.qos else 0
-        self._inbox.put(Message(message.topic, payload, size, time.time_ns() // 1000, self._epoch, mid))
+        except OSError:
+            self.ended = True
 
+    def send(self, data: bytearray) -> int:
+        """Writes the beginning of `data`; returns how many bytes. Raises OSError."""
+        return super()._sock_send(data)
 
-def _client(link: Link) -> Client:
-    five = link.version == "5"
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=link.client_id,
-        clean_session=None if five else False,
-        protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
-        reconnect_on_failure=False,
-        manual_ack=True,
-    )
-    if link.username:
-        client.username_pw_set(link.username, link.password)
-    if link.tls:
-        client.tls_set_context(ssl.create_default_context(cafile=str(link.ca_file) if link.ca_file else None))
-    return client
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if not self.buffer and not self.ended:
+            raise BlockingIOError
+        data = bytes(self.buffer[:bufsize])
+        del self.buffer[:bufsize]
+        return data

@@ -32,6 +32,13 @@ def environment(database_url: str, **settings: str) -> dict[str, str]:
     return os.environ | {"FOREWARN_DATABASE_URL": database_url, "FOREWARN_LOG_FORMAT": "text", **settings}
 
 
+def run(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs `forewarn` with `arguments` on a database of a test."""
+    command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
+    env = environment(database_url)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
 class GatewayProcess:
     """`forewarn gateway` as a process of its own; its log is shown when the test fails."""
 
@@ -42,6 +49,8 @@ class GatewayProcess:
 
     def start(self, *, connected: bool = True) -> None:
         """Starts it; returns when it is subscribed."""
+        if self._log_file:
+            self._log_file.close()
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 — open as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from cli.main import main; main()", "gateway"],
@@ -75,7 +84,8 @@ class GatewayProcess:
         return self._process.wait(30)
 
     def __enter__(self) -> Self:
-        self.start()
+        if self._process is None:
+            self.start()
         return self
 
     def __exit__(

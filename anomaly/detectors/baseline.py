@@ -16,16 +16,18 @@ from telemetry.window import Bools, Floats, Tick
 
 _STEPS = 8
 """The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
-_FLOOR = 0.0025
+_FLOOR = 0.0005
 """The spread is never taken to be less than this share of a signal's range."""
 _PRIOR = 0.005
 """Before anything is known the spread is taken to be this share of a signal's range, with the weight of one day."""
-_CORRELATED = 4.0
-"""Successive readings are not independent; the spread of their mean is at least this much wider in variance."""
+_LEAST = 0.25
+"""The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
+_FEWEST = 20
+"""So many ticks a signal must have been measured in before it is judged."""
 _LEARN_ALL, _LEARN_NONE = 0.3, 0.6
 """Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
-_CAP = 1.5
-"""One signal alone counts at most so much towards a failure mode that shows in several."""
+_MOST = 2.0
+"""A deviation beyond this many thresholds counts no more than this."""
 
 
 class Baseline:
@@ -72,10 +74,13 @@ class Baseline:
         )
         s, c = len(self._judged), len(contexts)
         self.layout: Layout = {
-            "n": Field(shape=(s,)),  # ticks measured
+            "known": Field(shape=(s,)),  # ticks since the signal was first measured
+            "n": Field(shape=(s,)),  # ticks in which it was measured
+            "age": Field(shape=(s,)),  # ticks since it was last measured before this one
+            "fresh": Field(shape=(s,)),  # whether it was measured in the last tick
             "y": Field(shape=(s,)),  # signal, smoothed a little
             "c": Field(shape=(c,), start=np.nan),  # context, smoothed a little
-            "weight": Field(shape=(s,)),  # ticks learnt
+            "weight": Field(shape=(s,)),  # ticks learnt, at most the memory
             "mean_y": Field(shape=(s,)),
             "mean_c": Field(shape=(s, c)),
             "var_c": Field(shape=(s, c, c)),
@@ -103,7 +108,7 @@ class Baseline:
         return np.array(rows, dtype=float).reshape(len(modes), len(self._judged)), modes
 
     def score(self, tick: Tick, state: Columns) -> Floats:
-        """[D, K] mean of the symptoms' deviations, 1 at the threshold; NaN until the device's warm-up is over."""
+        """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
         self._follow(tick, state)
         return self._fuse(self._deviation(state))
 
@@ -111,8 +116,15 @@ class Baseline:
         """Moves the running means of the present."""
         y, c = tick.values[:, self._columns], tick.values[:, self._contexts]
         seen = np.isfinite(y)
+        # Time runs in ticks in which the device was heard, so a signal that is measured seldom (a heater's power while it
+        # heats) is smoothed over the same time as one that always is.
+        passed = tick.heard[:, None] & ((state["n"] > 0) | seen)
+        state["known"] += passed
         state["n"] += seen
-        step = np.maximum(1.0 / self._fast, 1.0 / np.maximum(state["n"], 1.0))
+        state["age"] = np.where(state["fresh"] > 0, 0.0, state["age"]) + passed
+        state["fresh"] = seen.astype(float)
+        age = state["age"]
+        step = np.maximum(_share(age, self._fast), 1.0 / np.maximum(state["n"], 1.0))
         state["y"] += np.where(seen, step * (np.where(seen, y, 0.0) - state["y"]), 0.0)
         known = np.isfinite(c)
         moved = np.where(np.isfinite(state["c"]), state["c"] + (c - state["c"]) / self._fast, c)
@@ -120,7 +132,10 @@ class Baseline:
         rest = state["y"] - self._expected(state)
         # Until the regression has seen a few independent values its rest means nothing.
         started = seen & (state["weight"] >= self._smooth)
-        slow = np.maximum(1.0 / self._smooth, 1.0 / np.maximum(state["n"] - self._smooth, 1.0))
+        # A value far out counts only so much: a day with warm food in it is no trend.
+        most = _MOST * self._threshold * self._width(state)
+        rest = np.clip(rest, -most, most)
+        slow = _share(age, self._smooth)
         state["rest"] += np.where(started, slow * (rest - state["rest"]), 0.0)
 
     def _expected(self, state: Columns) -> Floats:
@@ -137,14 +152,15 @@ class Baseline:
         away = np.where(np.isfinite(state["c"])[:, None, :], context - state["mean_c"], 0.0)
         own = np.diagonal(state["var_c"], axis1=2, axis2=3) + self._ridge
         unsure = (state["rest_var"][:, :, None] * away**2 / (independent * own)).sum(axis=2)
-        least = _CORRELATED * state["rest_var"] * self._fast / self._smooth
+        least = _LEAST * state["rest_var"] * self._fast / self._smooth
         width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure) + self._floor
         return width
 
     def _deviation(self, state: Columns) -> Floats:
         """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up."""
         deviation = state["rest"] / (self._threshold * self._width(state))
-        return np.where(state["n"] >= self._warm_up, deviation, np.nan)
+        ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST)
+        return np.where(ready, deviation, np.nan)
 
     def _fuse(self, deviation: Floats) -> Floats:
         """[D, K] from signals to failure modes."""
@@ -155,20 +171,20 @@ class Baseline:
                 result[:, k] = np.abs(deviation[:, either]).max(axis=1)
             else:
                 shown = signs != 0
-                agreeing = np.clip(deviation[:, shown] * signs[shown], -_CAP, _CAP if shown.sum() > 1 else None)
-                result[:, k] = agreeing.mean(axis=1)
+                # Stouffer's sum: several signs, each too weak alone, are strong together.
+                result[:, k] = (deviation[:, shown] * signs[shown]).sum(axis=1) / np.sqrt(shown.sum())
         return result
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — judged by signal, not by mode
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
         seen = np.isfinite(tick.values[:, self._columns])
         deviation = np.abs(np.nan_to_num(self._deviation(state)))
-        trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen
+        trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen * state["age"]
         state["weight"] = np.minimum(state["weight"] + trust, self._memory)
-        step = trust / np.maximum(state["weight"], 1.0)
+        step = np.minimum(trust / np.maximum(state["weight"], 1.0), 1.0)
         known = np.isfinite(state["c"])[:, None, :]
         away_c = np.where(known, np.where(known, state["c"][:, None, :], 0.0) - state["mean_c"], 0.0)
-        first = (state["weight"] <= 1.0)[:, :, None] & known
+        first = (state["n"] <= 1.0)[:, :, None] & known
         state["mean_c"] += np.where(first, away_c, step[:, :, None] * away_c)
         away_c = np.where(first, 0.0, away_c)
         away_y = state["y"] - state["mean_y"]
@@ -182,7 +198,7 @@ class Baseline:
         rest = state["y"] - self._expected(state)
         state["rest_var"] += step * (rest**2 - state["rest_var"])
         state["spread"] = np.where(np.isfinite(state["spread"]), state["spread"], self._prior)
-        settle = np.where(state["weight"] > self._smooth, trust / np.maximum(state["weight"], 1.0), 0.0)
+        settle = np.where(state["weight"] > self._smooth, step, 0.0)
         state["spread"] += settle * (state["rest"] ** 2 - state["spread"])
 
     def _regress(self, state: Columns) -> None:
@@ -194,7 +210,7 @@ class Baseline:
             state["slope"][:, :, j] = (state["cov"][:, :, j] - explained) / (own + self._ridge[j])
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
-        """Symptoms of the failure mode with the normal band in the present context and the smoothed value."""
+        """Symptoms of the failure mode with the normal band in the present context and the value now."""
         signs = self._signs[track]
         deviation = self._deviation(state)[device]
         width = self._width(state)[device] * self._threshold
@@ -211,9 +227,15 @@ class Baseline:
                     unit=self._profile.signals[name].unit,
                     normal_low=float(expected[s] - width[s]),
                     normal_high=float(expected[s] + width[s]),
-                    seen=float(expected[s] + state["rest"][device, s]),
+                    seen=float(state["y"][device, s]),
                     contribution=float(strength[s]) / total,
                     direction="high" if deviation[s] > 0 else "low",
                 )
             )
         return sorted(found, key=lambda e: -e.contribution)
+
+
+def _share(age: Floats, constant: float) -> Floats:
+    """The weight of a new value after `age` ticks in an exponential mean with a time constant in ticks."""
+    share: Floats = 1.0 - (1.0 - 1.0 / constant) ** age
+    return share

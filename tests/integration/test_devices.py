@@ -1,7 +1,5 @@
 """Registering devices, by the store and by the command line."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from core.database import Database
 from core.errors import InvalidInput, NotFound
 from telemetry.store import DeviceStore
-from tests.gateways import ROOT, environment
+from tests.gateways import run
 
 HEADER = (
     "device,profile,model,serial,firmware,site,address,customer,customer_name,email,phone,language,time_zone,consent\n"
@@ -21,32 +19,21 @@ GOOD = HEADER + (
 )
 
 
-def forewarn(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from cli.main import main; main()", *arguments],
-        cwd=ROOT,
-        env=environment(database_url),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_a_list_is_imported_and_importing_it_again_changes_nothing(
     database_url: str, database: Database, tmp_path: Path
 ) -> None:
     file = tmp_path / "devices.csv"
     file.write_text(GOOD)
-    assert forewarn(database_url, "device", "import", str(file)).stdout == "3 devices are registered\n"
+    assert run(database_url, "device", "import", str(file)).stdout == "3 devices are registered\n"
     first = DeviceStore(database).list()
-    assert forewarn(database_url, "device", "import", str(file)).returncode == 0
+    assert run(database_url, "device", "import", str(file)).returncode == 0
     assert DeviceStore(database).list() == first
     assert [(d["name"], d["customer_name"], d["consent"]) for d in first] == [
         ("f1", "Anna Öz", True),
         ("f2", "Anna Öz", True),
         ("f3", None, None),
     ]
-    shown = forewarn(database_url, "device", "show", "f1").stdout
+    shown = run(database_url, "device", "show", "f1").stdout
     assert "address: Am Ring 1, Köln" in shown
 
 
@@ -55,7 +42,7 @@ def test_a_list_with_a_fault_imports_nothing_and_names_the_place(
 ) -> None:
     file = tmp_path / "devices.csv"
     file.write_text(GOOD + "f4,toaster,,,,,,,,,,,,\n")
-    done = forewarn(database_url, "device", "import", str(file))
+    done = run(database_url, "device", "import", str(file))
     assert done.returncode == 1
     assert done.stderr == f"forewarn: {file}:5: profile: there is no profile 'toaster'\n"
     assert DeviceStore(database).list() == []

@@ -1,0 +1,125 @@
+"""The files of a simulation: devices to register, the ground truth, the plan's own numbers, recorded telemetry."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+import numpy as np
+
+from simulator.customers import Device
+from simulator.fleet import SIGNALS, Chunk
+from simulator.plan import COMPONENT, Plan, make
+
+_PLAN = "plan.json"
+
+
+class OtherPlan(Exception):
+    """The folder holds the plan of another fleet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What a plan is made from, beside its end."""
+
+    seed: int
+    devices: int
+    days: float
+    failing: int
+
+
+def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime) -> Plan:
+    """The plan of `folder`, made and written if there is none yet, so that a later run continues the same fleet.
+
+    A new plan ends at `end`, else at `now`. Raises OtherPlan if the folder holds one made from other numbers, and
+    ValueError for numbers that make no fleet.
+    """
+    file = folder / _PLAN
+    if file.exists():
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            kept_end = datetime.fromisoformat(kept.pop("end"))
+            kept_numbers = Numbers(**kept)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise OtherPlan(f"{file} cannot be read; delete it or choose another folder") from None
+        if kept_numbers != numbers or (end is not None and end != kept_end):
+            raise OtherPlan(
+                f"{file} holds another fleet: {kept_numbers}, end {kept_end.isoformat()}."
+                " Give its numbers, delete the folder or choose another one"
+            )
+        plan_end = kept_end
+    else:
+        plan_end = end or now
+    plan = make(**asdict(numbers), end=plan_end.astimezone(UTC))
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [device.device for device in plan.devices]
+    _write(folder / "devices.csv", [f.name for f in fields(Device)], (astuple(device) for device in plan.devices))
+    _write(
+        folder / "truth.csv",
+        ["device", "component", "failure_mode", "onset", "failure_time", "growth"],
+        (
+            (names[f.at], COMPONENT[f.failure_mode], f.failure_mode, _iso(f.onset), _iso(f.failure_time), f.growth)
+            for f in plan.faults
+        ),
+    )
+    _write(
+        folder / "oddities.csv",
+        ["device", "kind", "start", "end"],
+        ((names[o.at], o.kind, _iso(o.start), _iso(o.end)) for o in plan.oddities),
+    )
+    record = asdict(numbers) | {"end": plan_end.isoformat()}
+    file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return plan
+
+
+class TelemetryFile:
+    """Telemetry as CSV: device, time, one column a signal; empty where nothing was measured. `.gz` compresses it."""
+
+    def __init__(self, file: Path) -> None:
+        self._path = file
+        self._file: TextIO
+
+    def __enter__(self) -> Self:
+        if self._path.suffix == ".gz":
+            # No name and no time in the header: the same seed gives the same bytes.
+            packed = gzip.GzipFile(filename="", fileobj=self._path.open("wb"), mode="wb", compresslevel=6, mtime=0)
+            self._file = io.TextIOWrapper(packed, encoding="utf-8", newline="")
+        else:
+            self._file = self._path.open("w", encoding="utf-8", newline="")
+        self._file.write(",".join(("device", "time", *SIGNALS)) + "\n")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, chunk: Chunk) -> int:
+        """Appends a chunk in time order, all devices of one time together; the number of rows written."""
+        there = np.asarray(np.isfinite(chunk.values).any(axis=2))
+        written = 0
+        for n, ms in enumerate(chunk.times.tolist()):
+            time = _iso(datetime.fromtimestamp(ms / 1000, tz=UTC))
+            rows = chunk.values[:, n].tolist()
+            for at in np.flatnonzero(there[:, n]).tolist():
+                cells = ("" if value != value else f"{value:g}" for value in rows[at])  # noqa: PLR0124 — NaN is not itself
+                self._file.write(f"{chunk.devices[at]},{time},{','.join(cells)}\n")
+                written += 1
+        return written
+
+
+def _write(file: Path, header: list[str], rows: Iterable[Iterable[object]]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
