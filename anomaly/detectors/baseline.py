@@ -16,10 +16,9 @@ from telemetry.window import Bools, Floats, Tick
 
 _STEPS = 8
 """The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
-_FLOOR = 0.0005
-"""The spread is never taken to be less than this share of a signal's range."""
-_PRIOR = 0.005
-"""Before anything is known the spread is taken to be this share of a signal's range, with the weight of one day."""
+_FLOOR = 1e-5
+_RELATIVE_FLOOR = 1e-3
+"""The spread is never taken to be less than these shares of a signal's range and of its usual value, added up."""
 _LEAST = 0.25
 """The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
 _FEWEST = 20
@@ -52,7 +51,6 @@ class Baseline:
         self._contexts = np.array([names.index(n) for n in contexts], dtype=np.int64)
         span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])
         self._floor = span * _FLOOR
-        self._prior = (span * _PRIOR) ** 2
         self._ridge = (
             np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
         ) ** 2
@@ -88,7 +86,7 @@ class Baseline:
             "slope": Field(shape=(s, c)),
             "rest_var": Field(shape=(s,)),  # of what context does not explain
             "rest": Field(shape=(s,)),  # the same, smoothed: what is judged
-            "spread": Field(shape=(s,), start=np.nan),  # its usual variance
+            "spread": Field(shape=(s,)),  # its usual variance
         }
 
     def _symptoms(self) -> tuple[Floats, list[tuple[str, str]]]:
@@ -153,7 +151,8 @@ class Baseline:
         own = np.diagonal(state["var_c"], axis1=2, axis2=3) + self._ridge
         unsure = (state["rest_var"][:, :, None] * away**2 / (independent * own)).sum(axis=2)
         least = _LEAST * state["rest_var"] * self._fast / self._smooth
-        width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure) + self._floor
+        width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure)
+        width += self._floor + _RELATIVE_FLOOR * np.abs(state["mean_y"])
         return width
 
     def _deviation(self, state: Columns) -> Floats:
@@ -197,9 +196,10 @@ class Baseline:
         self._regress(state)
         rest = state["y"] - self._expected(state)
         state["rest_var"] += step * (rest**2 - state["rest_var"])
-        state["spread"] = np.where(np.isfinite(state["spread"]), state["spread"], self._prior)
-        settle = np.where(state["weight"] > self._smooth, step, 0.0)
-        state["spread"] += settle * (state["rest"] ** 2 - state["spread"])
+        # Until it is learnt, the smoothed rest is taken to spread as widely as the rest itself.
+        settled = state["weight"] > self._smooth
+        moved = state["spread"] + step * (state["rest"] ** 2 - state["spread"])
+        state["spread"] = np.where(settled, moved, state["rest_var"])
 
     def _regress(self, state: Columns) -> None:
         """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""
