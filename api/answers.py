@@ -20,8 +20,8 @@ def _utc(time: datetime) -> datetime:
 
 def storable(text: str) -> str:
     """`text`, refused when PostgreSQL cannot hold it."""
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("must not contain NUL or half of a surrogate pair")
     return text
 
 
@@ -58,7 +58,6 @@ class Device(Answer):
     created_at: UtcTime
     last_reading_at: UtcTime | None
     judged_until: UtcTime | None
-    health: dict[str, Any]
     living_tickets: int
 
 

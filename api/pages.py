@@ -94,11 +94,12 @@ def queue(
     if len(rows) > PAGE:
         last = cursor.encode(shown[-1]["need"], shown[-1]["rank"], shown[-1]["id"])
         following = _address("/", state=state, severity=severity, after=last)
-    by_state, by_severity = _count(part.console.ticket_counts(), state)
+    counts = part.console.ticket_counts()
+    by_state, by_severity = _count(counts, state)
     return page(
         request,
         "queue.html",
-        **_frame(part, caller),
+        **_frame(part, caller, counts),
         tickets=[_with_words(part, row) for row in shown],
         state=state,
         severity=severity,
@@ -258,10 +259,9 @@ def _ticket_page(
     )
 
 
-def _frame(part: Parts, caller: Caller) -> dict[str, Any]:
-    """What each page's head shows."""
-    counts = part.console.ticket_counts()
-    waiting = sum(row["tickets"] for row in counts if row["state"] in ("new", "open"))
+def _frame(part: Parts, caller: Caller, counts: list[Row] | None = None) -> dict[str, Any]:
+    """What each page's head shows; `counts` where the page has them already."""
+    waiting = sum(row["tickets"] for row in counts or part.console.ticket_counts() if row["state"] in ("new", "open"))
     return {"caller": caller, "may_act": caller.role.covers(Role.AGENT), "need_person": waiting}
 
 

@@ -23,6 +23,8 @@ STATUS: dict[type[errors.ForewarnError], HTTPStatus] = {
     errors.InvalidSettings: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InvalidProfile: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DatabaseRefused: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.BrokerRefused: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Denied: HTTPStatus.FORBIDDEN,

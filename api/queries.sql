@@ -56,7 +56,7 @@ SELECT p.id, p.name, p.profile, p.customer, p.model, p.serial, p.firmware, p.sit
             (SELECT r.time FROM reading r WHERE r.series_id = s.id ORDER BY r.time DESC LIMIT 1) last
         WHERE s.device_id = p.id) AS last_reading_at,
        (SELECT count(*) FROM ticket t WHERE t.device_id = p.id AND t.state NOT IN ('solved', 'closed')) AS living_tickets,
-       j.until AS judged_until, coalesce(j.health, '{}') AS health
+       j.until AS judged_until
 FROM page p LEFT JOIN judged j ON j.device_id = p.id
 ORDER BY p.name;
 

@@ -38,6 +38,8 @@ HAPPENINGS = {
     "notice_failed": "Message failed",
     "notice_held": "Message held back",
 }
+# What Forewarn itself finds, whatever the profile.
+_OWN_WORDS = {"silence": "No data from the device", "connectivity": "Connection"}
 _TONES = {"opened": "bad", "finding": "warn", "notice_failed": "bad", "notice_held": "warn", "notice_sent": "good"}
 
 
@@ -243,4 +245,4 @@ def _title(parts: Mapping[str, Any], name: str) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    return _OWN_WORDS.get(name, name.replace("_", " ").capitalize())

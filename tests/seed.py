@@ -36,7 +36,7 @@ _DEVICES = [
 _TICKETS: list[tuple[str, str, str, str, str, str | None, float, str, str, str | None]] = [
     (FRIDGE, "compressor", "compressor_wear", "critical", "new", None, 2.4, "", "Compressor bearing wear", "sent"),
     ("fridge-lyon-11", "refrigerant_circuit", "refrigerant_leak", "critical", "new", None, 0.3, "", "Refrigerant leak", "due"),
-    ("fridge-luebeck-02", "connection", "silence", "warning", "new", None, 0.8, "", "No data since yesterday", None),
+    ("fridge-luebeck-02", "connectivity", "silence", "warning", "new", None, 0.8, "", "No data since yesterday", None),
     ("fridge-luebeck-01", "evaporator_fan", "fan_degradation", "major", "open", None, 3.2, "M. Nowak", "Evaporator fan wear", "failed"),
     ("fridge-malmoe-01", "door_gasket", "gasket_leak", "minor", "pending", None, 6.1, "S. Patel", "Door gasket leak", "sent"),
     ("fridge-malmoe-02", "defrost_heater", "heater_degradation", "major", "on_hold", None, 9.0, "S. Patel", "Defrost heater failure", "sent"),
@@ -87,7 +87,7 @@ SELECT %(series)s, t, t + interval '2 seconds',
        %(base)s + %(swing)s * sin(extract(epoch FROM t) / 86400 * 2 * pi())
        + %(noise)s * (hashint8((extract(epoch FROM t) * 31)::bigint + %(series)s)::float8 / 2147483647)
        + %(drift)s * greatest(0, extract(epoch FROM t - (%(now)s - interval '6 days')) / 518400), 0
-FROM generate_series(%(now)s - interval '30 days', %(now)s - interval '1 minute', interval '10 minutes') t
+FROM generate_series(%(now)s - %(history)s, %(now)s - interval '1 minute', interval '10 minutes') t
 WHERE t NOT BETWEEN %(now)s - interval '16 days' AND %(now)s - interval '15 days 9 hours'
 """
 # signal: mean, daily swing, noise, growth over the last six days
@@ -106,8 +106,8 @@ _SIGNALS = {
 }
 
 
-def seed(database: Database, now: datetime) -> None:
-    """Customers, devices, a month of readings of FRIDGE, findings, tickets with timelines, notices, dead letters."""
+def seed(database: Database, now: datetime, *, history: timedelta = timedelta(days=30)) -> None:
+    """Customers, devices, readings of FRIDGE over `history`, findings, tickets with timelines, notices, dead letters."""
     with database.transaction() as c:
         for number, (name, _address, zone, language) in enumerate(_PEOPLE, 1):
             c.execute(
@@ -131,24 +131,32 @@ def seed(database: Database, now: datetime) -> None:
                     now - timedelta(hours=number),
                 ),
             )
-        _readings(c, now)
+        _readings(c, now, history)
         for ticket in sorted(_TICKETS, key=lambda t: -t[6]):
             _ticket(c, now, *ticket)
         _dead_letters(c, now)
 
 
-def _readings(c: Connection, now: datetime) -> None:
+def _readings(c: Connection, now: datetime, history: timedelta) -> None:
     for signal, (base, swing, noise, drift) in _SIGNALS.items():
         row = c.execute("INSERT INTO series (device_id, signal) VALUES (1, %s) RETURNING id", (signal,)).fetchone()
         assert row
-        values = {"base": base, "swing": swing, "noise": noise, "drift": drift, "now": now, "series": row["id"]}
+        values = {
+            "base": base,
+            "swing": swing,
+            "noise": noise,
+            "drift": drift,
+            "now": now,
+            "history": history,
+            "series": row["id"],
+        }
         c.execute(_READINGS, values)
     c.execute("INSERT INTO series (device_id, signal) VALUES (2, 'fan_speed')")
     c.execute(
         "INSERT INTO reading SELECT s.id, %s, %s, 1180, 0 FROM series s WHERE device_id = 2",
         (now - timedelta(minutes=4), now),
     )
-    c.execute("INSERT INTO judged (device_id, until, health) VALUES (1, %s, %s)", (now, Jsonb({"compressor": 0.3})))
+    c.execute("INSERT INTO judged (device_id, until, heard_at) VALUES (1, %s, %s)", (now, now))
 
 
 def _ticket(

@@ -1,6 +1,6 @@
 """Liveness, readiness and metrics, with the dependencies there and away."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
@@ -36,7 +36,7 @@ def test_ready_when_database_and_broker_answer(database: Database, mosquitto: Mo
 
 
 def test_metrics_count_by_route_and_tell_totals(database: Database) -> None:
-    seed(database, NOW)
+    seed(database, NOW, history=timedelta(hours=1))
     with TestClient(create_app(Settings(), database)) as client:
         client.get("/api/v1/tickets/1")
         client.get("/api/v1/tickets/2")
@@ -53,7 +53,7 @@ def test_metrics_count_by_route_and_tell_totals(database: Database) -> None:
 
 def test_a_database_that_is_away_is_said_everywhere() -> None:
     away = Database(f"postgresql://postgres@127.0.0.1:{free_port()}/none", wait=0.5)
-    settings = Settings(admin_token="secret")  # type: ignore[arg-type]
+    settings = Settings(admin_token="secret")
     with away, TestClient(create_app(settings, away), headers={"Authorization": "Bearer secret"}) as client:
         answer = client.get("/api/v1/tickets")
         assert answer.status_code == 503

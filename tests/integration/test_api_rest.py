@@ -21,7 +21,7 @@ V1 = "/api/v1"
 @pytest.fixture
 def client(database: Database) -> Iterator[TestClient]:
     seed(database, NOW)
-    settings = Settings(admin_token="secret")  # type: ignore[arg-type]
+    settings = Settings(admin_token="secret")
     headers = {"Authorization": "Bearer secret"}
     with TestClient(create_app(settings, database, clock=lambda: NOW), headers=headers) as client:
         yield client
@@ -157,73 +157,73 @@ def test_a_ticket_is_taken_noted_and_solved(client: TestClient) -> None:
     assert {entry["actor"] for entry in solved["timeline"]} == {"admin", "Forewarn"}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"state": "melted"},
-        {"resolution": "confirmed"},
-        {"note": " "},
-        {"note": "a\0b"},
-        {"assignee": "\0"},
-        {"note": "\ud800"},
-        {"note": "x" * 10_001},
-        {"severity": "minor"},
-        [],
-        None,
-        {"state": "open", "resolution": "confirmed"},
-    ],
+BAD_CHANGES: tuple[Any, ...] = (
+    {},
+    {"state": "melted"},
+    {"resolution": "confirmed"},
+    {"note": " "},
+    {"note": "a\0b"},
+    {"assignee": "\0"},
+    {"note": "\ud800"},
+    {"note": "x" * 10_001},
+    {"severity": "minor"},
+    [],
+    None,
+    {"state": "open", "resolution": "confirmed"},
 )
-def test_a_bad_change_is_refused(client: TestClient, body: Any) -> None:
-    answer = client.patch(V1 + "/tickets/7", content=json.dumps(body), headers={"Content-Type": "application/json"})
-    problem(answer, 422)
+
+
+def test_a_bad_change_is_refused(client: TestClient) -> None:
+    for body in BAD_CHANGES:
+        answer = client.patch(V1 + "/tickets/7", content=json.dumps(body), headers={"Content-Type": "application/json"})
+        problem(answer, 422)
     assert get(client, "/tickets/7")["state"] == "new"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/tickets?limit=0",
-        "/tickets?limit=501",
-        "/tickets?limit=many",
-        "/tickets?state=melted",
-        "/tickets?cursor=zzz",
-        "/tickets?cursor=W10",
-        "/tickets?cursor=WyJhIl0",
-        "/tickets?cursor=WzFlOTldCg",
-        "/tickets?cursor=%FF%FE",
-        "/tickets?cursor=WzE4NDQ2NzQ0MDczNzA5NTUxNjE2XQ",
-        "/devices?cursor=WzFd",
-        "/devices?cursor=WyJcdTAwMDAiXQ",
-        "/devices?cursor=WyJcdWQ4MDAiXQ",
-        "/devices?search=%00",
-        "/devices/%00",
-        "/devices/a%00b/readings?signal=power",
-        f"/devices/{FRIDGE}/readings",
-        f"/devices/{FRIDGE}/readings?signal=%00",
-        f"/devices/{FRIDGE}/readings?signal=power&from=yesterday",
-        f"/devices/{FRIDGE}/readings?signal=power&from=2026-01-01T00:00:00",
-        f"/devices/{FRIDGE}/readings?signal=power&from=0001-01-01T00:00:00%2B14:00",
-        f"/devices/{FRIDGE}/readings?signal=power&to=9999-12-31T23:59:59-14:00",
-        f"/devices/{FRIDGE}/readings?signal=power&from=2026-11-20T00:00:00Z&to=2026-11-20T00:00:00Z",
-        f"/devices/{FRIDGE}/readings?signal=power&points=0",
-        f"/devices/{FRIDGE}/readings?signal=power&points=20001",
-        "/tickets/0",
-        "/tickets/first",
-        "/tickets/99999999999999999999999",
-        "/tickets/9223372036854775807",
-        "/notices?ticket=-1",
-        "/findings?open=maybe",
-        "/findings?kind=%00",
-        "/dead-letters?reason=%00",
-        "/nothing",
-        "/devices/%ff%fe",
-    ],
+WRONG_QUESTIONS = (
+    "/tickets?limit=0",
+    "/tickets?limit=501",
+    "/tickets?limit=many",
+    "/tickets?state=melted",
+    "/tickets?cursor=zzz",
+    "/tickets?cursor=W10",
+    "/tickets?cursor=WyJhIl0",
+    "/tickets?cursor=WzFlOTldCg",
+    "/tickets?cursor=%FF%FE",
+    "/tickets?cursor=WzE4NDQ2NzQ0MDczNzA5NTUxNjE2XQ",
+    "/devices?cursor=WzFd",
+    "/devices?cursor=WyJcdTAwMDAiXQ",
+    "/devices?cursor=WyJcdWQ4MDAiXQ",
+    "/devices?search=%00",
+    "/devices/%00",
+    "/devices/a%00b/readings?signal=power",
+    f"/devices/{FRIDGE}/readings",
+    f"/devices/{FRIDGE}/readings?signal=%00",
+    f"/devices/{FRIDGE}/readings?signal=power&from=yesterday",
+    f"/devices/{FRIDGE}/readings?signal=power&from=2026-01-01T00:00:00",
+    f"/devices/{FRIDGE}/readings?signal=power&from=0001-01-01T00:00:00%2B14:00",
+    f"/devices/{FRIDGE}/readings?signal=power&to=9999-12-31T23:59:59-14:00",
+    f"/devices/{FRIDGE}/readings?signal=power&from=2026-11-20T00:00:00Z&to=2026-11-20T00:00:00Z",
+    f"/devices/{FRIDGE}/readings?signal=power&points=0",
+    f"/devices/{FRIDGE}/readings?signal=power&points=20001",
+    "/tickets/0",
+    "/tickets/first",
+    "/tickets/99999999999999999999999",
+    "/tickets/9223372036854775807",
+    "/notices?ticket=-1",
+    "/findings?open=maybe",
+    "/findings?kind=%00",
+    "/dead-letters?reason=%00",
+    "/nothing",
+    "/devices/%ff%fe",
 )
-def test_a_wrong_question_is_a_problem_of_the_asker(client: TestClient, path: str) -> None:
-    answer = client.get(V1 + path)
-    assert 400 <= answer.status_code < 500, answer.text
-    problem(answer, answer.status_code)
+
+
+def test_a_wrong_question_is_a_problem_of_the_asker(client: TestClient) -> None:
+    for path in WRONG_QUESTIONS:
+        answer = client.get(V1 + path)
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+        problem(answer, answer.status_code)
 
 
 def test_a_wrong_method_is_a_problem_too(client: TestClient) -> None:

@@ -1,0 +1,186 @@
+"""The support team's journey in Chromium: sign in, queue, ticket, solve; the chart; what every page must be like.
+
+`FOREWARN_SCREENSHOTS=FOLDER` also keeps a picture of each page at each width.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
+
+from tests.browser.conftest import TOKEN, Browser
+from tests.seed import FRIDGE
+
+PAGES = {
+    "sign-in": "/sign-in",
+    "queue": "/",
+    "queue-empty": "/?state=closed&severity=critical",
+    "devices": "/devices",
+    "device": f"/devices/{FRIDGE}",
+    "device-without-profile": "/devices/washer-lyon-1",
+    "ticket": "/tickets/7",
+    "ticket-closed": "/tickets/1",
+    "not-found": "/tickets/999",
+}
+PAINTED = "document.getElementById('chart')?.dataset.painted"
+# How many of the chart's pixels are of a line's colour, not of paper, grid or shade.
+INK = """
+const canvas = document.querySelector('#chart canvas');
+const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+const want = arguments[0];
+let count = 0;
+for (let at = 0; at < data.length; at += 4)
+  if (data[at + 3] === 255 && want.every((value, channel) => Math.abs(data[at + channel] - value) < 24)) count += 1;
+return count;
+"""
+BLUE, VIOLET = [15, 76, 129], [124, 58, 237]
+
+
+def sign_in(browser: Browser) -> None:
+    browser.open("/sign-in")
+    browser.driver.find_element(By.ID, "token").send_keys(TOKEN)
+    browser.driver.find_element(By.CSS_SELECTOR, "main button").click()
+    browser.until("document.querySelector('h1')?.textContent === 'Queue'")
+
+
+def test_from_the_queue_to_a_solved_ticket(browser: Browser) -> None:
+    browser.size(1440)
+    sign_in(browser)
+    driver = browser.driver
+    driver.find_element(By.CSS_SELECTOR, "#ticket-9 .lead a").click()
+    browser.until("document.querySelector('h1').textContent.startsWith('Refrigerant leak')")
+    driver.find_element(By.XPATH, "//button[text()='Take it']").click()
+    browser.until("document.querySelector('.said')?.textContent === 'You have this ticket now.'")
+    assert "Assigned to admin" in driver.find_element(By.ID, "standing").text
+    Select(driver.find_element(By.ID, "resolution")).select_by_value("confirmed")
+    driver.find_element(By.ID, "solved-note").send_keys("Leak at the condenser, welded.")
+    driver.find_element(By.XPATH, "//button[text()='Solve the ticket']").click()
+    browser.until("document.querySelector('.said')?.textContent.startsWith('The ticket is solved.')")
+    assert "Solved" in driver.find_element(By.ID, "standing").text
+    timeline = driver.find_element(By.ID, "timeline").text
+    assert "Leak at the condenser, welded." in timeline
+    assert "assigned to admin" in timeline
+    driver.find_element(By.LINK_TEXT, "Queue").click()
+    browser.until("document.querySelector('h1').textContent === 'Queue'")
+    assert not driver.find_elements(By.ID, "ticket-9")
+    assert browser.complaints() == []
+
+
+def test_the_queue_shows_news_by_itself_and_only_while_seen(browser: Browser) -> None:
+    browser.size(1440)
+    sign_in(browser)
+    browser.js("document.querySelector('#ticket-7 .lead a').focus(); document.querySelector('#ticket-6').remove()")
+    browser.until("document.querySelector('#ticket-6') !== null", within=15)
+    assert browser.js("return document.activeElement.closest('tr')?.id") == "ticket-7"
+    asked = "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/?state=living')).length"
+    before = browser.js(f"return {asked}")
+    browser.js("Object.defineProperty(document, 'hidden', {get: () => true})")
+    browser.js("window.turns = 0; document.addEventListener('htmx:config:request', () => { window.turns += 1; })")
+    browser.until("window.turns >= 1", within=15)
+    assert browser.js(f"return {asked}") == before
+
+
+def test_the_chart_is_painted_and_zooms(browser: Browser) -> None:
+    browser.size(1440)
+    sign_in(browser)
+    browser.open(PAGES["device"])
+    first = browser.until(PAINTED)
+    assert browser.js(INK, BLUE) > 300
+    assert browser.js(INK, VIOLET) > 300
+    driver = browser.driver
+    assert "Electric power" in driver.find_element(By.ID, "legend").text
+
+    driver.find_element(By.CSS_SELECTOR, "[data-days='30']").click()
+    second = browser.until(f"{PAINTED} > {first} && {PAINTED}")
+    assert "least to greatest value" in driver.find_element(By.ID, "said").text
+    assert driver.find_element(By.CSS_SELECTOR, "[data-days='30']").get_attribute("aria-pressed") == "true"
+
+    over = driver.find_element(By.CSS_SELECTOR, "#chart .u-over")
+    ActionChains(driver).move_to_element_with_offset(over, -60, 0).click_and_hold().move_by_offset(
+        90, 0
+    ).release().perform()
+    third = browser.until(f"{PAINTED} > {second} && {PAINTED}")
+    assert "as measured" in driver.find_element(By.ID, "said").text
+    whole = driver.find_element(By.ID, "whole")
+    assert whole.is_displayed()
+    whole.click()
+    fourth = browser.until(f"{PAINTED} > {third} && {PAINTED}")
+
+    driver.find_element(By.CSS_SELECTOR, "[data-finding]").click()
+    fifth = browser.until(f"{PAINTED} > {fourth} && {PAINTED}")
+    assert browser.js(INK, BLUE) > 300
+
+    driver.find_element(By.CSS_SELECTOR, "#choose summary").click()
+    driver.find_element(By.CSS_SELECTOR, "#signals input[value='compressor_vibration']").click()
+    browser.until(f"{PAINTED} > {fifth} && {PAINTED}")
+    assert browser.js(INK, VIOLET) == 0
+    assert browser.js("return document.querySelector(\"#signals input[value='fan_speed']\").disabled") is False
+    assert browser.complaints() == []
+
+
+def test_the_axis_of_time_has_24_hours(browser: Browser) -> None:
+    browser.size(1440)
+    sign_in(browser)
+    browser.open(PAGES["device"])
+    browser.until(PAINTED)
+    browser.js("""
+        window.drawn = [];
+        const original = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+          window.drawn.push(text);
+          return original.call(this, text, ...rest);
+        };
+    """)
+    browser.driver.find_element(By.CSS_SELECTOR, "[data-days='1']").click()
+    browser.until("window.drawn.some((text) => /^(1[3-9]|2[0-3]):00/.test(text))")
+    assert not browser.js("return window.drawn.some((text) => /[ap]m$/i.test(text))")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_each_page_is_light_accessible_and_stays_here(browser: Browser, axe: str, width: int) -> None:
+    pictures = os.environ.get("FOREWARN_SCREENSHOTS")
+    browser.size(width)
+    for name, path in PAGES.items():
+        if name == "queue":
+            sign_in(browser)
+        browser.empty_cache()
+        browser.open(path)
+        if name == "device":
+            browser.until(PAINTED)
+        browser.collect()
+        assert 1_000 < browser.weight < 150_000, (name, browser.weight)
+        print(f"{name} at {width} px: {browser.weight:,} bytes")
+        assert browser.js("return document.documentElement.scrollWidth") <= width, f"{name} scrolls sideways"
+        for dark in (False, True):
+            browser.dark(on=dark)
+            assert violations(browser, axe) == [], (name, width, dark)
+            if pictures:
+                picture(browser, Path(pictures) / f"{name}-{width}{'-dark' if dark else ''}.png", width)
+        browser.dark(on=False)
+        complaints = browser.complaints()
+        assert [c for c in complaints if name != "not-found" or "404" not in c] == [], name
+    assert {urlsplit(url).hostname for url in browser.requested} == {"127.0.0.1"}
+
+
+def violations(browser: Browser, axe: str) -> list[str]:
+    if not browser.js("return typeof axe === 'object'"):
+        # As the tool's own: the page's Content-Security-Policy stays as it is.
+        browser.js(axe)
+    found = browser.driver.execute_async_script("""
+        const done = arguments[0];
+        axe.run().then((result) => done(result.violations.map(
+          (v) => `${v.id}: ${v.nodes.map((n) => n.target + ' ' + n.failureSummary).join('; ')}`)));
+    """)
+    assert isinstance(found, list)
+    return found
+
+
+def picture(browser: Browser, file: Path, width: int) -> None:
+    browser.size(width, browser.js("return document.documentElement.scrollHeight"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    browser.driver.save_screenshot(str(file))
+    browser.size(width)
