@@ -1,10 +1,9 @@
 """The console: pages that are made on the server, readable without JavaScript, changed by plain forms."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
@@ -12,6 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from api import cursor, views
 from api.access import COOKIE, SESSION, Access, Agent, Caller, Role, Viewer, local_path
 from api.answers import Number, Words
+from api.chart import facts
 from api.parts import Parts, parts
 from api.rendering import page
 from api.store import TicketFilter
@@ -160,7 +160,7 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
         tickets=[_with_words(part, ticket) for ticket in tickets],
         readings=readings,
         bands=bands,
-        chart=_chart(part, row, names, findings, worst, readings, bands),
+        chart=facts(row, part.profile(row["profile"]), names, findings, readings, part.clock()),
     )
 
 
@@ -285,56 +285,6 @@ def _with_words(part: Parts, row: Row) -> Row:
 
 def _names(part: Parts, row: Row) -> views.Names:
     return views.Names(row["profile"], part.profile(row["profile"]))
-
-
-def _chart(
-    part: Parts,
-    row: Row,
-    names: views.Names,
-    findings: list[Row],
-    worst: Row | None,
-    readings: list[Row],
-    bands: dict[str, tuple[float, float]],
-) -> dict[str, Any]:
-    """What `chart.js` needs to know; it fetches the readings itself."""
-    profile = part.profile(row["profile"])
-    measured = {reading["signal"] for reading in readings}
-    order = [*(profile.signals if profile else ()), *sorted(measured)]
-    known = [signal for signal in dict.fromkeys(order) if signal in measured]
-    telling = worst["evidence"].get("signals", []) if worst else []
-    blamed = [signal["signal"] for signal in telling if signal.get("signal") in known]
-    signals = [
-        {
-            "name": signal,
-            "title": names.signal(signal),
-            "unit": names.unit(signal),
-            "interval": profile.signals[signal].interval.total_seconds()
-            if profile and signal in profile.signals
-            else None,
-            "normal": bands.get(signal),
-        }
-        for signal in known
-    ]
-    return {
-        "url": f"/api/v1/devices/{quote(row['name'], safe='')}",
-        "signals": signals,
-        "chosen": (blamed or known)[:2],
-        "until": _ms(row["last_reading_at"] or part.clock()),
-        "findings": [
-            {
-                "id": finding["id"],
-                "title": names.failure_mode(finding["failure_mode"]),
-                "from": _ms(finding["began_at"]),
-                "to": _ms(finding["closed_at"]) if finding["closed_at"] else None,
-                "severity": finding["severity"],
-            }
-            for finding in findings
-        ],
-    }
-
-
-def _ms(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
 
 
 def _address(path: str, **query: str | None) -> str:

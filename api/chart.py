@@ -1,0 +1,65 @@
+"""What the page tells `chart.js`: which signals and findings a device has. The script fetches the readings itself."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from api import views
+from core.database import Row
+from core.profile import Profile
+
+
+def facts(
+    device: Row,
+    profile: Profile | None,
+    names: views.Names,
+    findings: Sequence[Row],
+    readings: Sequence[Row],
+    now: datetime,
+) -> dict[str, Any]:
+    """Signals in the profile's order, those at first chosen, normal bands and findings. Times in ms since epoch.
+
+    findings: newest first. readings: the newest of each signal; a signal without one is left out.
+    """
+    measured = {reading["signal"] for reading in readings}
+    order = [*(profile.signals if profile else ()), *sorted(measured)]
+    known = [signal for signal in dict.fromkeys(order) if signal in measured]
+    worst = views.worst(findings)
+    telling = worst["evidence"].get("signals", []) if worst else []
+    blamed = [signal["signal"] for signal in telling if signal.get("signal") in known]
+    bands = views.normal_bands(findings)
+    return {
+        "url": f"/api/v1/devices/{quote(device['name'], safe='')}",
+        "signals": [
+            {
+                "name": signal,
+                "title": names.signal(signal),
+                "unit": names.unit(signal),
+                "interval": _interval(profile, signal),
+                "normal": bands.get(signal),
+            }
+            for signal in known
+        ],
+        "chosen": (blamed or known)[:2],
+        "until": _ms(device["last_reading_at"] or now),
+        "findings": [
+            {
+                "id": finding["id"],
+                "title": names.failure_mode(finding["failure_mode"]),
+                "from": _ms(finding["began_at"]),
+                "to": _ms(finding["closed_at"]) if finding["closed_at"] else None,
+                "severity": finding["severity"],
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _interval(profile: Profile | None, signal: str) -> float | None:
+    known = profile.signals.get(signal) if profile else None
+    return known.interval.total_seconds() if known else None
+
+
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
