@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from core import log
 from core.errors import DatabaseAway, DatabaseRefused
@@ -41,6 +42,13 @@ class Pace:
     summary_every: float = 60.0
 
 
+class _Accepted(NamedTuple):
+    """A batch, and how much the registry had learned when it was made."""
+
+    batch: Batch
+    learned: int
+
+
 class Gateway:
     """Moves messages from the inbox into the store. `acknowledge` is called once what it is given is stored."""
 
@@ -63,68 +71,99 @@ class Gateway:
         self._metrics = metrics
         self._pace = pace
         self._stop = threading.Event()
+        self._accepting = threading.Lock()
 
     def stop(self) -> None:
         """Makes `run` return once what is in the inbox is stored, or cannot be: then the broker still has it."""
         self._stop.set()
 
     def run(self) -> None:
-        """Runs until `stop` was called or the inbox is closed, and the inbox is empty."""
+        """Runs until `stop` was called or the inbox is closed, and the inbox is empty.
+
+        While one batch is stored, which is mostly waiting for the database, the next one is accepted.
+        """
         pace = self._pace
         summary_at = time.monotonic() + pace.summary_every
-        while True:
-            messages = self._inbox.take(
-                most=pace.most,
-                most_bytes=pace.most_bytes,
-                linger=0 if self._stop.is_set() else pace.linger,
-                timeout=0 if self._stop.is_set() else 0.5,
-            )
-            if messages:
-                if not self._keep_trying(messages):
-                    return
-                self._inbox.done()
-                self._acknowledge(messages)
-            elif self._stop.is_set() or self._inbox.closed:
-                return
-            if time.monotonic() >= summary_at:
-                summary_at += pace.summary_every
-                _log.info("summary", **self._metrics.summary())
+        under_way: Future[bool] | None = None
+        with ThreadPoolExecutor(1, "store") as storing:
+            try:
+                while True:
+                    stopping = self._stop.is_set()
+                    messages = self._inbox.take(
+                        most=pace.most,
+                        most_bytes=pace.most_bytes,
+                        linger=0 if stopping else pace.linger,
+                        timeout=0 if stopping else 0.5,
+                    )
+                    if messages:
+                        accepted = self._accept(messages)
+                        if under_way and not under_way.result():
+                            return
+                        under_way = storing.submit(self._finish, messages, accepted)
+                    elif under_way and (under_way.done() or stopping or self._inbox.closed):
+                        if not under_way.result():
+                            return
+                        under_way = None
+                    elif stopping or self._inbox.closed:
+                        return
+                    if time.monotonic() >= summary_at:
+                        summary_at += pace.summary_every
+                        _log.info("summary", **self._metrics.summary())
+            finally:
+                # After an error, the other thread must not wait for the database for ever.
+                self._stop.set()
 
-    def _keep_trying(self, messages: Sequence[Message]) -> bool:
-        """Stores `messages`, however long the database is away; False when told to stop meanwhile."""
+    def _accept(self, messages: Sequence[Message]) -> _Accepted:
+        with self._accepting:
+            return _Accepted(self._acceptance.accept(messages), self._registry.learned)
+
+    def _finish(self, messages: Sequence[Message], accepted: _Accepted) -> bool:
+        """Stores `messages`, however long the database is away, and acknowledges them; False when told to stop."""
         pause, away = self._pace.first_pause, False
         while True:
             try:
-                self._process(messages)
+                self._process(messages, accepted)
             except DatabaseAway as error:
                 self._metrics.database_away.set(1)
                 if not away:
                     _log.error("the database is away; messages wait, unacknowledged", error=str(error))
                 away = True
                 if self._stop.wait(pause):
-                    _log.warning("stopped without the database; the broker keeps the messages", messages=len(messages))
+                    _log.warning("stopped without the database; the broker keeps what is not stored")
                     return False
                 pause = min(2 * pause, self._pace.longest_pause)
             else:
                 if away:
                     self._metrics.database_away.set(0)
                     _log.info("the database is back")
+                self._inbox.done()
+                self._acknowledge(messages)
                 return True
 
-    def _process(self, messages: Sequence[Message]) -> None:
-        """Accepts and stores. What the database refuses is halved until the offending messages stand alone."""
-        batch = self._acceptance.accept(messages)
-        if batch.strangers and self._registry.refresh(batch.strangers):
-            batch = self._acceptance.accept(messages)
+    def _process(self, messages: Sequence[Message], accepted: _Accepted) -> None:
+        """Stores a batch. What the database refuses is halved until the offending messages stand alone."""
+        batch = self._known(messages, accepted)
         began = time.monotonic()
         try:
             stored = self._store(batch)
         except DatabaseRefused as error:
             if len(messages) > 1:
                 middle = len(messages) // 2
-                self._process(messages[:middle])
-                self._process(messages[middle:])
+                for half in (messages[:middle], messages[middle:]):
+                    self._process(half, self._accept(half))
                 return
             batch = only([dead_letter(messages[0], Reason.REFUSED_BY_DATABASE, [str(error)])])
             stored = self._store(batch)
         self._metrics.stored(batch, len(messages), stored.readings, stored.duplicates, time.monotonic() - began)
+
+    def _known(self, messages: Sequence[Message], accepted: _Accepted) -> Batch:
+        """The batch, once the database was asked about the strangers in it."""
+        if accepted.batch.strangers and accepted.learned != self._registry.learned:
+            # They may have been met in the batch before, while this one was accepted already.
+            accepted = self._accept(messages)
+        if accepted.batch.strangers:
+            with self._accepting:
+                learned = self._registry.refresh(accepted.batch.strangers)
+            if learned:
+                accepted = self._accept(messages)
+        return accepted.batch

@@ -1,5 +1,6 @@
-"""What was received and is not stored yet: between the thread that reads the network and the one that stores."""
+"""What was received and is not stored yet: between the thread that reads the network and those that store."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ MOST_BYTES = 128 * 1024 * 1024
 
 
 class Inbox:
-    """A bounded queue for one thread that puts and one that takes.
+    """A bounded queue for one thread that puts, one that takes and one that says what is done.
 
     most: messages held at the most, once for those that want an acknowledgement and once for those that do not. Those
     that were taken count too, until `done` says that they are stored.
@@ -21,8 +22,8 @@ class Inbox:
         self._most = most
         self._most_bytes = most_bytes
         self._waiting: deque[Message] = deque()
-        self._taken: Sequence[Message] = ()
-        # Each is written by one of the two threads only: what was put, and what of it is done.
+        self._taken: deque[Sequence[Message]] = deque()
+        # Each is written by one thread only: what was put, and what of it is done.
         self._put, self._put_free, self._put_bytes = 0, 0, 0
         self._done, self._done_free, self._done_bytes = 0, 0, 0
         self._arrived = threading.Event()
@@ -55,8 +56,7 @@ class Inbox:
     def take(self, *, most: int, most_bytes: int, linger: float, timeout: float) -> Sequence[Message]:
         """The next messages in order: at most `most`, or as many as fit in `most_bytes`, but at least one.
 
-        Waits `timeout` seconds for the first; then `linger` for more. Empty when none came. What was taken before
-        must be done.
+        Waits `timeout` seconds for the first; then `linger` for more. Empty when none came.
         """
         self._wanted = most
         self._many.clear()
@@ -74,15 +74,16 @@ class Inbox:
             if taken and size > most_bytes:
                 break
             taken.append(self._waiting.popleft())
-        self._taken = taken
+        self._taken.append(taken)
         return taken
 
     def done(self) -> None:
-        """What was taken is stored."""
-        self._done_bytes += sum(len(m.payload) for m in self._taken)
-        self._done_free += sum(not m.mid for m in self._taken)
-        self._done += len(self._taken)
-        self._taken = ()
+        """The oldest batch that was taken is stored."""
+        batch = self._taken[0]
+        self._done_bytes += sum(len(m.payload) for m in batch)
+        self._done_free += sum(not m.mid for m in batch)
+        self._done += len(batch)
+        self._taken.popleft()
 
     def close(self) -> None:
         """No more will be put: `take` no longer waits."""
@@ -117,9 +118,9 @@ class Inbox:
     @property
     def oldest(self) -> int | None:
         """When the oldest message that is not stored was received, microseconds since 1970."""
-        for place in (self._taken, self._waiting):
-            try:
-                return place[0].received
-            except IndexError:
-                continue
+        # Others take and put meanwhile, so what was there a moment ago may be gone.
+        with contextlib.suppress(IndexError):
+            return self._taken[0][0].received
+        with contextlib.suppress(IndexError):
+            return self._waiting[0].received
         return None

@@ -34,7 +34,9 @@ class Metrics:
         age = Gauge("forewarn_unacknowledged_age_seconds", "Age of the oldest of them", registry=r)
         age.set_function(lambda: _age(inbox.oldest))
         self._inbox = inbox
-        self._since = dict.fromkeys(("messages", "readings", "duplicates", "dead_letters"), 0)
+        # Written by the thread that stores, and by the one that logs.
+        self._total = dict.fromkeys(("messages", "readings", "duplicates", "dead_letters"), 0)
+        self._told = dict(self._total)
 
     def stored(self, batch: Batch, messages: int, readings: int, duplicates: int, seconds: float) -> None:
         """Counts one batch that was stored."""
@@ -44,16 +46,17 @@ class Metrics:
         for letter in batch.dead_letters:
             self._dead.labels(letter.reason.value).inc()
         self._commit.observe(seconds)
-        self._since["messages"] += messages
-        self._since["readings"] += readings
-        self._since["duplicates"] += duplicates
-        self._since["dead_letters"] += len(batch.dead_letters)
+        self._total["messages"] += messages
+        self._total["readings"] += readings
+        self._total["duplicates"] += duplicates
+        self._total["dead_letters"] += len(batch.dead_letters)
 
     def summary(self) -> dict[str, int]:
         """What was stored since this was asked last."""
-        since = dict(self._since, unacknowledged=self._inbox.held)
-        self._since = dict.fromkeys(self._since, 0)
-        return since
+        total = dict(self._total)
+        since = {name: count - self._told[name] for name, count in total.items()}
+        self._told = total
+        return since | {"unacknowledged": self._inbox.held}
 
 
 def _age(received: int | None) -> float:

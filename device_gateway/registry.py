@@ -71,6 +71,8 @@ class Registry:
         self._offsets = {name: Offsets({s: at for at, s in enumerate(p.signals)}) for name, p in profiles.items()}
         self._known: dict[str, Known] = {}
         self._used = 0
+        self.learned = 0
+        """How often something new was learned."""
         self.device = np.zeros(0, dtype=np.int32)
         self.series = np.zeros(0, dtype=np.int32)
         self.low = np.zeros(0)
@@ -104,6 +106,7 @@ class Registry:
             self.series[mine] = [found.series[s] for s in profile.signals]
             self.low[mine] = [s.range[0] for s in profile.signals.values()]
             self.high[mine] = [s.range[1] for s in profile.signals.values()]
+        self.learned += 1
         self._known[found.name] = Known(
             id=found.id,
             profile=found.profile,
