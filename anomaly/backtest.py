@@ -30,8 +30,15 @@ _SEEDS = 20
 class History(Protocol):
     """Telemetry of D devices. first, last: [D] microseconds since the epoch; rows: each device's row times, or None."""
 
-    devices: tuple[str, ...]
-    tick: int
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
+
+    @property
+    def tick(self) -> int:
+        """The profile's tick in microseconds."""
+        ...
 
     def spans(self) -> tuple[Ints, Ints]:
         """[D] the first and the last time of each device."""
@@ -236,10 +243,11 @@ class _Scale:
         return tuple(result)
 
     def at(self, alarms: Alarms, failed: Failures, known: Bools, lead: int, *, budget: float | None = None) -> Row:
-        """The row of alarms as they are."""
+        """The row of alarms as they are; without a budget they are those of the profile's own threshold."""
         found = failures.tally(alarms, failed, lead, self._parts.judged, known)
         members = self._parts.judged.devices
-        return failures.row([(found, members)], self._months, budget=budget, lead_hours=lead / HOUR, factor=1.0)
+        factor = 1.0 if budget is None else None
+        return failures.row([(found, members)], self._months, budget=budget, lead_hours=lead / HOUR, factor=factor)
 
     def _false_of(self, alarms: Alarms, failed: Failures) -> Ints:
         """[D] false alarms in healthy reference time."""
@@ -260,14 +268,14 @@ class _Heard:
         self.known = np.zeros(len(failed) if failed else 0, dtype=bool)
 
     def take(self, window: Window) -> None:
-        heard: Bools = np.isfinite(window.values).any(axis=2)
+        heard: Bools = np.asarray(np.isfinite(window.values).any(axis=2))
         over = window.times + self._tick
         if self._failed is not None:
             for at, (device, time, horizon) in enumerate(
                 zip(self._failed.device, self._failed.time, self._failed.horizon, strict=True)
             ):
                 low, high = np.searchsorted(over, (time - horizon, time - self._lead + 1))
-                self.known[at] |= heard[low:high, device].any()
+                self.known[at] = self.known[at] or bool(heard[low:high, device].any())
         if self._keep:
             for device, ticks in enumerate(self._ticks):
                 ticks.append(window.times[heard[:, device]])
