@@ -183,4 +183,4 @@ def _newest(window: Window) -> Tick:
     seen = np.isfinite(window.values)
     at = len(window.times) - 1 - np.argmax(seen[::-1], axis=0)
     values = np.take_along_axis(window.values, at[None], axis=0)[0]
-    return Tick(time=int(window.times[-1]), values=values, heard=seen.any(axis=(0, 2)))
+    return Tick(time=int(window.times[-1]), values=values, heard=np.isfinite(values).any(axis=1))
