@@ -81,6 +81,7 @@ class Outcome:
     judged: Part
     live: tuple[Row, ...]
     budgets: tuple[Row, ...]
+    flagged: tuple[Row, ...]
     baselines: dict[str, tuple[Row, ...]]
     rule: str
     failures: Failures | None
@@ -131,9 +132,9 @@ def run(
 
     raw = sweep.alarms()
     merged = [alarms.merged(rules.cooldown) for alarms in raw]
-    scale = _Scale(parts, exposed, healthy, rules)
     live: tuple[Row, ...] = ()
     rows: tuple[Row, ...] = ()
+    flagged: tuple[Row, ...] = ()
     beside: dict[str, tuple[Row, ...]] = {}
     best = ""
     matched = None
@@ -141,9 +142,10 @@ def run(
         # A failure after the end of all telemetry could not be seen coming in full.
         heard.known &= failed.time <= int(last.max()) + history.tick
         matched = failures.match(merged[LIVE], failed, min(rules.leads))
-        live = tuple(scale.at(merged[LIVE], failed, heard.known, lead) for lead in rules.leads)
-        rows = scale.budgets(merged, failed, heard.known)
-        beside, best = _beside(scale, rule, failed, heard.known, first, last, len(components))
+        scale = _Scale(parts, exposed.months, healthy.healthy_months, failed, heard.known, rules)
+        live = tuple(scale.at(merged[LIVE], lead) for lead in rules.leads)
+        rows, flagged = scale.budgets(merged), scale.flagged(merged)
+        beside, best = _beside(scale, rule, first, last, len(components))
     outcome = Outcome(
         profile=profile.name,
         devices=history.devices,
@@ -156,12 +158,13 @@ def run(
         judged=parts.judged,
         live=live,
         budgets=rows,
+        flagged=flagged,
         baselines=beside,
         rule=best,
         failures=failed,
         known=heard.known if failed is not None else None,
-        alarms=merged[LIVE],
-        verdicts=matched.verdict if matched else np.zeros(len(merged[LIVE]), dtype=np.int64),
+        alarms=merged[LIVE] if failed is not None else raw[LIVE],
+        verdicts=matched.verdict if matched else np.zeros(len(raw[LIVE]), dtype=np.int64),
         leads=matched.lead if matched else np.empty(0, dtype=np.int64),
         findings=tuple(findings),
         labels=labels,
@@ -206,52 +209,66 @@ class _Parts:
 class _Scale:
     """Turns alarms into rows of figures."""
 
-    def __init__(self, parts: _Parts, exposed: Exposure, healthy: Exposure, rules: Rules) -> None:
+    def __init__(
+        self, parts: _Parts, months: Floats, healthy: Floats, failed: Failures, known: Bools, rules: Rules
+    ) -> None:
         self._parts = parts
-        self._months = exposed.months
-        self._healthy = healthy.healthy_months
+        self._months = months
+        self._healthy = healthy
+        self.failed = failed
+        self._known = known
         self.rules = rules
+        self._failing = np.zeros(len(months), dtype=bool)
+        self._failing[failed.device] = True
 
-    def budgets(self, levels: Sequence[Alarms], failed: Failures, known: Bools) -> tuple[Row, ...]:
-        """A row for each lead and budget; levels: alarms at each factor."""
-        costs = np.array([self._false_of(alarms, failed) for alarms in levels])
+    def budgets(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
+        """A row for each lead and budget, with thresholds from healthy history. levels: alarms at each factor."""
+        costs = np.array([self._false_of(alarms) for alarms in levels])
+        return self._rows(levels, costs, self._healthy, self.rules.budgets)
+
+    def flagged(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
+        """The same where the budget is the share of devices without a failure that have any alarm."""
+        well = ~self._failing
+        costs = np.array([(self._false_of(alarms) > 0) & well for alarms in levels])
+        return self._rows(levels, costs, well.astype(float), self.rules.flagged)
+
+    def _rows(
+        self, levels: Sequence[Alarms], costs: Ints | Bools, base: Floats, budgets: Sequence[float]
+    ) -> tuple[Row, ...]:
+        """costs: [levels, D], summed over the reference devices and held against the sum of `base`."""
         result = []
         for lead in self.rules.leads:
             tallies: dict[int | None, Tally] = {}
-            for budget in self.rules.budgets:
+            for budget in budgets:
                 chosen: list[tuple[Tally, Bools]] = []
                 factors: list[float] = []
                 for members, reference in self._parts.groups:
-                    months = float(self._healthy[reference].sum())
-                    rates = costs[:, reference].sum(axis=1) / months if months > 0 else np.full(len(levels), np.inf)
+                    total = float(base[reference].sum())
+                    rates = costs[:, reference].sum(axis=1) / total if total > 0 else np.full(len(levels), np.inf)
                     at = failures.threshold(rates.tolist(), budget)
                     if at not in tallies:
-                        alarms = levels[at] if at is not None else Alarms.of([])
-                        tallies[at] = failures.tally(alarms, failed, lead, self._parts.judged, known)
+                        tallies[at] = self._tally(levels[at] if at is not None else Alarms.of([]), lead)
                     chosen.append((tallies[at], members & self._parts.judged.devices))
                     if at is not None:
                         factors.append(FACTORS[at])
-                result.append(
-                    failures.row(
-                        chosen,
-                        self._months,
-                        budget=budget,
-                        lead_hours=lead / HOUR,
-                        factor=float(np.median(factors)) if factors else None,
-                    )
-                )
+                factor = float(np.median(factors)) if factors else None
+                result.append(self._row(chosen, budget, lead, factor))
         return tuple(result)
 
-    def at(self, alarms: Alarms, failed: Failures, known: Bools, lead: int, *, budget: float | None = None) -> Row:
+    def at(self, alarms: Alarms, lead: int, *, budget: float | None = None) -> Row:
         """The row of alarms as they are; without a budget they are those of the profile's own threshold."""
-        found = failures.tally(alarms, failed, lead, self._parts.judged, known)
-        members = self._parts.judged.devices
-        factor = 1.0 if budget is None else None
-        return failures.row([(found, members)], self._months, budget=budget, lead_hours=lead / HOUR, factor=factor)
+        chosen = [(self._tally(alarms, lead), self._parts.judged.devices)]
+        return self._row(chosen, budget, lead, 1.0 if budget is None else None)
 
-    def _false_of(self, alarms: Alarms, failed: Failures) -> Ints:
+    def _tally(self, alarms: Alarms, lead: int) -> Tally:
+        return failures.tally(alarms, self.failed, lead, self._parts.judged, self._known)
+
+    def _row(self, chosen: Sequence[tuple[Tally, Bools]], budget: float | None, lead: int, factor: float | None) -> Row:
+        return failures.row(chosen, self._months, self._failing, budget=budget, lead_hours=lead / HOUR, factor=factor)
+
+    def _false_of(self, alarms: Alarms) -> Ints:
         """[D] false alarms in healthy reference time."""
-        matched = failures.match(alarms, failed, 0, settle=self.rules.cooldown)
+        matched = failures.match(alarms, self.failed, 0, settle=self.rules.cooldown)
         inside = self._parts.reference.holds(alarms.device, alarms.start) & matched.healthy
         return np.bincount(alarms.device[inside], minlength=len(self._months))
 
@@ -323,32 +340,23 @@ def _mean_over(rules: Rules, labels: Labels, tick: int) -> int:
 
 
 def _beside(
-    scale: _Scale,
-    rule: baselines.SimpleRule,
-    failed: Failures,
-    known: Bools,
-    first: Ints,
-    last: Ints,
-    components: int,
+    scale: _Scale, rule: baselines.SimpleRule, first: Ints, last: Ints, components: int
 ) -> tuple[dict[str, tuple[Row, ...]], str]:
-    rules = scale.rules
+    """The rows of the baselines by name, and which signal the simple rule looks at."""
+    rules, failed = scale.rules, scale.failed
     pairs = [(lead, budget) for lead in rules.leads for budget in rules.budgets]
     # So often that each failure has an alarm in time.
-    least = int((failed.horizon - max(rules.leads)).min()) if len(failed) else HOUR
-    every = max(least, HOUR // 60)
-    constant = {
-        "no_alarm": Alarms.of([]),
-        "always": baselines.always(first, last, components, every),
-    }
+    every = max(int((failed.horizon - max(rules.leads)).min()) if len(failed) else HOUR, HOUR // 60)
+    constant = {"no_alarm": Alarms.of([]), "always": baselines.always(first, last, components, every)}
     result = {
-        name: tuple(scale.at(alarms, failed, known, lead, budget=budget) for lead, budget in pairs)
+        name: tuple(scale.at(alarms, lead, budget=budget) for lead, budget in pairs)
         for name, alarms in constant.items()
     }
     result["random"] = tuple(
         _mean(
             [
-                scale.at(baselines.random(first, last, components, budget, seed=s), failed, known, lead, budget=budget)
-                for s in range(_SEEDS)
+                scale.at(baselines.random(first, last, components, budget, seed=seed), lead, budget=budget)
+                for seed in range(_SEEDS)
             ]
         )
         for lead, budget in pairs
@@ -357,7 +365,7 @@ def _beside(
     candidates: dict[str, tuple[Row, ...]] = {}
     for at, name in enumerate([*rule.signals, "any signal"]):
         alarms = [x if name == "any signal" else x.take(x.source == at) for x in levels]
-        candidates[name] = scale.budgets([x.merged(rules.cooldown) for x in alarms], failed, known)
+        candidates[name] = scale.budgets([x.merged(rules.cooldown) for x in alarms])
     best = max(candidates, key=lambda name: sum(row.recall or 0.0 for row in candidates[name]))
     result["simple_rule"] = candidates[best]
     return result, best
@@ -370,7 +378,8 @@ def _mean(rows: Sequence[Row]) -> Row:
         values = [value for row in rows if (value := getattr(row, name)) is not None]
         return float(np.mean(values)) if values else None
 
-    names = [n for n in Row.__dataclass_fields__ if n not in {"budget", "lead_hours", "failures", "factor"}]
+    fixed = {"budget", "lead_hours", "failures", "factor"}
+    names = [name for name in Row.__dataclass_fields__ if name not in fixed]
     means: dict[str, Any] = {name: mean(name) for name in names}
     return replace(rows[0], **means, factor=None)
 

@@ -52,6 +52,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 @click.argument("more", nargs=-1, metavar="[NAME...]")
 @click.option("--horizon", default="48h", show_default=True, help="How long before a failure an alarm may start.")
 @click.option("--lead", "leads", multiple=True, help="How long before a failure it must start. [default: 12h]")
+@click.option("--flagged", help="Judge too with thresholds that flag so many devices that never fail, as 2%.")
 @click.option("--cooldown", default="24h", show_default=True, help="Episodes nearer to each other are one.")
 @click.option("--healthy-first", help="Known as healthy and not judged, for each device: 15min, 15% or 400 (rows).")
 @click.option("--nab", is_flag=True, help="Score --anomalies by the Numenta Anomaly Benchmark's rule too.")
@@ -77,6 +78,7 @@ def backtest(
     more: tuple[str, ...],
     horizon: str,
     leads: tuple[str, ...],
+    flagged: str | None,
     cooldown: str,
     healthy_first: str | None,
     nab: bool,
@@ -117,6 +119,7 @@ def backtest(
         rules = Rules(
             horizon=length(horizon, "--horizon"),
             leads=tuple(duration(text, "--lead") for text in leads or ("12h",)),
+            flagged=(length(flagged, "--flagged").share or 0.0,) if flagged else (),
             cooldown=duration(cooldown, "--cooldown"),
             healthy_first=length(healthy_first, "--healthy-first", rows=True) if healthy_first else None,
             train_until=micros(_date(train_until, "--train-until")) if train_until else None,
@@ -184,6 +187,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "budgets": [asdict(row) for row in outcome.budgets],
         "intervals": asdict(outcome.intervals) if outcome.intervals else None,
         "remaining_life": asdict(outcome.life) if outcome.life else None,
+        "healthy_flagged": [asdict(row) for row in outcome.flagged],
         "baselines": {name: [asdict(row) for row in rows] for name, rows in outcome.baselines.items()},
         "simple_rule": outcome.rule,
         "interval_baselines": {name: asdict(found) for name, found in outcome.interval_baselines.items()},
@@ -201,6 +205,8 @@ def show(outcome: Outcome, console: Console) -> None:
     )
     if outcome.live:
         console.print(_rows("as configured, and by false-alarm budget", (*outcome.live, *outcome.budgets)))
+        if outcome.flagged:
+            console.print(_rows("with a budget of flagged devices that never fail", outcome.flagged))
         console.print(_beside(outcome))
     if outcome.intervals:
         table = _table("labelled intervals, tick by tick", "", "F1", "FAR", "MAR", "delay (median)", "detected")
@@ -221,9 +227,7 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def _rows(title: str, rows: Sequence[Row]) -> Table:
-    table = _table(
-        title, "budget", "lead", "recall", "95 %", "prec.", "false/mo", "median h", "p10 h", "comp.", "level"
-    )
+    table = _table(title, "budget", "lead", "recall", "95 %", "prec.", "false/mo", "median h", "p10 h", "comp.", "at")
     for row in rows:
         table.add_row(
             "as is" if row.budget is None else f"{row.budget:g}",
@@ -235,7 +239,7 @@ def _rows(title: str, rows: Sequence[Row]) -> Table:
             _number(row.lead_median_hours, 1),
             _number(row.lead_p10_hours, 1),
             _number(row.component_right),
-            f"x{row.factor:.2f}" if row.factor else "–",
+            _number(row.factor),
         )
     return table
 

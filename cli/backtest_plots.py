@@ -10,6 +10,9 @@ _WIDTH, _HEIGHT = 620, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 12, 40
 
 
+_QUARTERS = ((0.0, "0"), (0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"), (1.0, "1"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """A line of a plot: points (x, y), with bounds of y where they are known. kind: its CSS class."""
@@ -103,7 +106,10 @@ def timeline(first: int, last: int, spans: Sequence[Mark], moments: Sequence[Mar
         left = 1000 * (min(max(mark.start, first), last) - first) / length
         wide = max(1000 * (min(mark.end, last) - first) / length - left, 3.0)
         title = f"<title>{escape(mark.title)}</title>"
-        parts.append(f'<rect class="{mark.kind}" x="{left:.1f}" y="5" width="{wide:.1f}" height="14">{title}</rect>')
+        top, height = (0, 24) if mark.kind == "label" else (5, 14)
+        parts.append(
+            f'<rect class="{mark.kind}" x="{left:.1f}" y="{top}" width="{wide:.1f}" height="{height}">{title}</rect>'
+        )
     for mark in moments:
         at = 1000 * (min(max(mark.start, first), last) - first) / length
         title = f"<title>{escape(mark.title)}</title>"
@@ -128,7 +134,7 @@ def _frame(
     x_marks: Sequence[tuple[float, str]],
     x_title: str,
     y_title: str,
-    y_marks: Sequence[tuple[float, str]] = tuple((at / 4, f"{at / 4:g}") for at in range(5)),
+    y_marks: Sequence[tuple[float, str]] = _QUARTERS,
 ) -> str:
     parts = []
     for share, text in y_marks:

@@ -69,6 +69,7 @@ def report(outcome: Outcome, profile: Profile) -> str:
     return _TEMPLATES.get_template("backtest.html").render(
         outcome=outcome,
         title=str(profile.title),
+        judged_time=_judged_time(outcome.months),
         horizon=str(outcome.rules.horizon),
         leads=", ".join(span(x) for x in outcome.rules.leads),
         cooldown=span(outcome.rules.cooldown),
@@ -82,6 +83,10 @@ def report(outcome: Outcome, profile: Profile) -> str:
         left_out=max(len(told) - _MOST_DEVICES, 0),
         quiet=len(devices) - len(told),
     )
+
+
+def _judged_time(months: float) -> str:
+    return f"{months:.1f} device-months" if months >= 0.1 else f"{months * 720:.1f} device-hours"
 
 
 def _of_lead(rows: Sequence[Row], lead: int) -> list[Row]:
@@ -159,7 +164,10 @@ def _device(outcome: Outcome, profile: Profile, device: int, told: dict[tuple[in
     alarms = outcome.alarms
     for at in np.nonzero(alarms.device == device)[0].tolist():
         start, end, component = int(alarms.start[at]), int(alarms.end[at]), outcome.components[alarms.component[at]]
-        kind, words = ("alarm", "alarm") if outcome.failures is None else _KINDS[Verdict(int(outcome.verdicts[at]))]
+        if outcome.failures is None:
+            kind, words = _beside_labels(outcome, device, start, end)
+        else:
+            kind, words = _KINDS[Verdict(int(outcome.verdicts[at]))]
         if start < outcome.judged.since[device]:
             kind, words = "late", "before the judged time"
         counts[kind] = counts.get(kind, 0) + 1
@@ -199,9 +207,18 @@ def _device(outcome: Outcome, profile: Profile, device: int, told: dict[tuple[in
     )
 
 
+def _beside_labels(outcome: Outcome, device: int, start: int, end: int) -> tuple[str, str]:
+    labels = outcome.labels.anomalies
+    if labels is None:
+        return "alarm", "alarm"
+    near = (labels.device == device) & (labels.starts < end) & (labels.ends >= start)
+    return ("hit", "alarm in a labelled interval") if near.any() else ("false", "false alarm")
+
+
 def _summary(counts: dict[str, int], outcome: Outcome) -> str:
     if outcome.failures is None:
-        return f"{counts.get('alarm', 0)} alarms"
+        alarms = counts["hit"] + counts["false"] + counts["late"] + counts.get("alarm", 0)
+        return f"{alarms} {'alarm' if alarms == 1 else 'alarms'}"
     named = {"foreseen": "foreseen", "missed": "missed", "false": "false"}
     return ", ".join(f"{counts[key]} {word}" for key, word in named.items() if counts[key]) or "nothing to judge"
 

@@ -1,10 +1,11 @@
 """Recorded data of a product: telemetry as Windows in the order of time, and what is known of its devices' past."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -51,6 +52,20 @@ class Recording:
                 times=self.times[low:high][row],
                 values=self.values[low:high][row, signal],
             )
+
+    def of(self, names: Collection[str]) -> Self:
+        """The rows of some devices alone."""
+        kept = [at for at, name in enumerate(self.devices) if name in names]
+        place = np.full(len(self.devices), -1)
+        place[kept] = np.arange(len(kept))
+        mine = place[self.device] >= 0
+        return replace(
+            self,
+            devices=tuple(self.devices[at] for at in kept),
+            device=place[self.device[mine]],
+            times=self.times[mine],
+            values=self.values[mine],
+        )
 
     def rows(self) -> list[Ints]:
         """The rising times of each device's rows."""

@@ -64,27 +64,21 @@ class Alarms:
         """Episodes of one device and component that begin sooner than `cooldown` after the end of the one before are
         one: one contact with the customer. Oldest first by device and component.
         """
+        if not len(self):
+            return self
         order = np.lexsort((self.start, self.component, self.device))
-        first: list[int] = []
-        ends: list[int] = []
-        key: tuple[int, int] | None = None
-        rows = zip(
-            order.tolist(),
-            self.device[order].tolist(),
-            self.component[order].tolist(),
-            self.start[order].tolist(),
-            self.end[order].tolist(),
-            strict=True,
-        )
-        for at, device, component, start, end in rows:
-            if key == (device, component) and start < ends[-1] + cooldown:
-                ends[-1] = max(ends[-1], end)
-                continue
-            key = (device, component)
-            first.append(at)
-            ends.append(end)
-        result = self.take(np.array(first, dtype=np.int64))
-        result.end[:] = ends
+        device, component = self.device[order], self.component[order]
+        start, end = self.start[order], self.end[order]
+        group = np.cumsum(np.diff(device, prepend=device[0]).astype(bool) | np.diff(component, prepend=-1).astype(bool))
+        # The latest end so far within the group: by rank, so that groups can be told apart by adding to it.
+        ranked = np.sort(end)
+        rank = np.searchsorted(ranked, end) + group * len(self)
+        latest = ranked[np.maximum.accumulate(rank) - group * len(self)]
+        first = np.ones(len(self), dtype=bool)
+        first[1:] = (group[1:] != group[:-1]) | (start[1:] >= latest[:-1] + cooldown)
+        at = np.nonzero(first)[0]
+        result = self.take(order[at])
+        result.end[:] = latest[np.append(at[1:], len(self)) - 1]
         return result
 
 

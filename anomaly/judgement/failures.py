@@ -6,7 +6,7 @@ within the lead is late, neither right nor false.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -71,18 +71,18 @@ def match(alarms: Alarms, failures: Failures, lead: int, *, settle: int = 0) -> 
     failed: dict[int, list[int]] = {}
     for at, device in enumerate(failures.device.tolist()):
         failed.setdefault(device, []).append(at)
-    of_device: dict[int, list[int]] = {}
-    for at, device in enumerate(alarms.device.tolist()):
-        if device in failed:
-            of_device.setdefault(device, []).append(at)
-    for device, own in of_device.items():
-        mine = np.array(own, dtype=np.int64)
+    by_device = np.argsort(alarms.device, kind="stable")
+    devices = alarms.device[by_device]
+    for device, own in failed.items():
+        mine = by_device[slice(*np.searchsorted(devices, (device, device + 1)).tolist())]
+        if not len(mine):
+            continue
         start, component, score = alarms.start[mine], alarms.component[mine], alarms.score[mine]
         hits = np.zeros(len(mine), dtype=bool)
         late = np.zeros(len(mine), dtype=bool)
         wrong = np.zeros(len(mine), dtype=bool)
         in_time = {}
-        for at in failed[device]:
+        for at in own:
             before = failures.time[at] - start
             same = component == failures.component[at]
             within = (before >= lead) & (before <= failures.horizon[at])
@@ -106,16 +106,20 @@ def match(alarms: Alarms, failures: Failures, lead: int, *, settle: int = 0) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What is counted for each of D devices at one threshold, and the leads (hours) and component marks of failures."""
+    """What is counted for each of D devices at one threshold, and for each judged failure its device, lead (hours), mark
+    of the component and whether an alarm came too early.
+    """
 
     failures: Ints
     foreseen: Ints
     hits: Ints
     false: Ints
     late: Ints
+    alarms: Ints
     device: Ints
     lead_hours: Floats
     right: Ints
+    early: Bools
 
 
 def tally(alarms: Alarms, failures: Failures, lead: int, part: Part, known: Bools) -> Tally:
@@ -139,19 +143,36 @@ def tally(alarms: Alarms, failures: Failures, lead: int, part: Part, known: Bool
         hits=count(alarms.device[inside & (matched.verdict == Verdict.HIT)]),
         false=count(alarms.device[inside & false]),
         late=count(alarms.device[inside & (matched.verdict == Verdict.LATE)]),
+        alarms=count(alarms.device[inside]),
         device=device,
         lead_hours=np.where(leads >= 0, leads / _HOUR, np.nan),
         right=matched.right[judged],
+        early=early(alarms.take(inside), failures)[judged],
     )
+
+
+def early(alarms: Alarms, failures: Failures) -> Bools:
+    """[F] whether an alarm of its component came before the failure's horizon, and after the failure before it."""
+    result = np.zeros(len(failures), dtype=bool)
+    alarms = alarms.take(np.isin(alarms.device, failures.device))
+    for at in range(len(failures)):
+        same = (failures.device == failures.device[at]) & (failures.component == failures.component[at])
+        earlier = failures.time[same & (failures.time < failures.time[at])]
+        begin = earlier.max() if len(earlier) else -1
+        own = (alarms.device == failures.device[at]) & (alarms.component == failures.component[at])
+        starts = alarms.start[own]
+        result[at] = ((starts > begin) & (starts < failures.time[at] - failures.horizon[at])).any()
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """The judged figures at one budget and lead. None where nothing can be said: a precision without any alarm.
 
-    budget: None is the profile's own threshold. recall_low, recall_high: 95 % bootstrap interval by device.
+    budget: None is the profile's own threshold; where healthy_flagged was asked for, the share of them. recall_low, recall_high: 95 % bootstrap interval by device.
     factor: the threshold against the profile's own; the median where each group of devices has its own; None: no
-    threshold keeps the budget.
+    threshold keeps the budget. healthy_flagged: share of the devices without a failure that had an alarm. too_early:
+    share of failures with an alarm of their component before the horizon, since the failure before.
     """
 
     budget: float | None
@@ -168,7 +189,9 @@ class Row:
     foreseen: int
     false: int
     late: int
-    factor: float | None = field(default=None)
+    healthy_flagged: float | None
+    too_early: float | None
+    factor: float | None
 
 
 def threshold(rates: Sequence[float], budget: float) -> int | None:
@@ -185,23 +208,37 @@ def threshold(rates: Sequence[float], budget: float) -> int | None:
     return chosen
 
 
-def row(tallies: Sequence[tuple[Tally, Bools]], months: Floats, *, budget: float | None, lead_hours: float,
-        factor: float | None, seed: int = 0) -> Row:  # fmt: skip
-    """One row of several groups of devices, each counted at its own threshold. months: [D] judged device-months."""
+def row(
+    tallies: Sequence[tuple[Tally, Bools]],
+    months: Floats,
+    failing: Bools,
+    *,
+    budget: float | None,
+    lead_hours: float,
+    factor: float | None,
+    seed: int = 0,
+) -> Row:
+    """One row of several groups of devices, each counted at its own threshold. months: [D] judged device-months.
+    failing: [D] devices that fail at some time.
+    """
     size = len(months)
     counts = {name: np.zeros(size, dtype=np.int64) for name in ("failures", "foreseen", "hits", "false", "late")}
-    leads, right = [], []
+    leads, right, too_early = [], [], []
+    flagged = np.zeros(size, dtype=bool)
     judged = np.zeros(size, dtype=bool)
     for found, members in tallies:
         judged |= members
         counts = {name: sums + np.where(members, getattr(found, name), 0) for name, sums in counts.items()}
         leads.append(found.lead_hours[members[found.device]])
         right.append(found.right[members[found.device]])
+        too_early.append(found.early[members[found.device]])
+        flagged |= members & (found.alarms > 0)
     lead = np.concatenate([x[np.isfinite(x)] for x in leads]) if leads else np.empty(0)
     told = np.concatenate(right) if right else np.empty(0)
     told = told[told >= 0]
     total = {name: int(column.sum()) for name, column in counts.items()}
     time = float(months[judged].sum())
+    well = judged & ~failing
     low, high = interval(counts["foreseen"][judged], counts["failures"][judged], seed=seed)
     return Row(
         budget=budget,
@@ -218,6 +255,8 @@ def row(tallies: Sequence[tuple[Tally, Bools]], months: Floats, *, budget: float
         foreseen=total["foreseen"],
         false=total["false"],
         late=total["late"],
+        healthy_flagged=_share(int((flagged & well).sum()), int(well.sum())),
+        too_early=_share(int(np.concatenate(too_early).sum()), total["failures"]) if too_early else None,
         factor=factor,
     )
 
@@ -226,10 +265,12 @@ def interval(part: Ints, whole: Ints, *, seed: int = 0) -> tuple[float | None, f
     """The 95 % bootstrap interval of sum(part) / sum(whole) over devices, which are drawn anew a thousand times."""
     if not whole.sum():
         return None, None
-    size = len(whole)
-    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)
-    number = drawn @ whole
-    shares = (drawn @ part)[number > 0] / number[number > 0]
+    size, some = len(whole), whole > 0
+    # Devices without a failure only take places in the draw: one entry stands for all of them.
+    chances = np.append(np.full(some.sum(), 1 / size), (~some).sum() / size)
+    drawn = np.random.default_rng(seed).multinomial(size, chances / chances.sum(), size=_RESAMPLES)[:, :-1]
+    number = drawn @ whole[some]
+    shares = (drawn @ part[some])[number > 0] / number[number > 0]
     return float(np.quantile(shares, 0.025)), float(np.quantile(shares, 0.975))
 
 

@@ -62,7 +62,8 @@ class Rules:
     """horizon: how long before a failure an alarm may start. leads: how long before it must. cooldown: episodes nearer
     to each other are one. healthy_first: at the start of each device, known to be healthy and not judged.
     train_until: microseconds since the epoch; what is before is only learnt from. train_devices: positions of devices
-    that are only learnt from. life_cap: remaining lives beyond it count as it, ticks.
+    that are only learnt from. budgets: false alarms a device-month. flagged: budgets of another kind, shares of the
+    devices that never fail which may have an alarm at all. life_cap: remaining lives beyond it count as it, ticks.
     """
 
     horizon: Length = field(default_factory=lambda: Length(time=48 * HOUR))
@@ -72,6 +73,7 @@ class Rules:
     train_until: int | None = None
     train_devices: tuple[int, ...] = ()
     budgets: tuple[float, ...] = BUDGETS
+    flagged: tuple[float, ...] = ()
     life_cap: float | None = None
     nab: bool = False
 
