@@ -1,5 +1,6 @@
 """Commands `gateway` and `dead-letters`."""
 
+import contextlib
 import signal
 import time
 from datetime import timedelta
@@ -8,9 +9,11 @@ from types import FrameType
 import click
 from prometheus_client import start_http_server
 
+from cli.workers import REFUSED, on_end_of_input, refusal_as_exit_code, run_workers, were_more
 from core.clock import utc_now
 from core.database import Database
-from core.errors import InvalidInput
+from core.errors import InvalidInput, InvalidSettings
+from core.heartbeat import Heartbeat
 from core.profile import Profiles
 from core.settings import Settings
 from device_gateway.acceptance import Acceptance
@@ -19,9 +22,10 @@ from device_gateway.decoders import DECODERS
 from device_gateway.gateway import Gateway, Pace
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
-from device_gateway.mqtt import Link, Subscriber
+from device_gateway.mqtt import Subscriber
 from device_gateway.readings import microseconds
 from device_gateway.registry import Registry
+from device_gateway.wire import Link
 from telemetry.store import DeadLetterStore, DeviceLookUp, TelemetryWriter
 
 
@@ -39,9 +43,36 @@ def _acceptance(settings: Settings, database: Database, *, interval: float = 0.5
 
 
 @click.command()
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work."
+)
+@click.option(
+    "--retire", is_flag=True, help="Store what the broker still holds for this client id, end its session, exit."
+)
+@click.option(
+    "--supervised", is_flag=True, hidden=True, help="End when standard input does, as it does with the parent."
+)
 @click.pass_obj
-def gateway(settings: Settings) -> None:
+def gateway(settings: Settings, *, workers: int, retire: bool, supervised: bool) -> None:
     """Store what devices publish. Runs until SIGTERM or Ctrl-C; several may run, see docs/gateway.md."""
+    if (workers > 1 or settings.mqtt_share) and settings.mqtt_version != "5":
+        raise InvalidSettings(
+            "several gateways need shared subscriptions, which came with MQTT 5: run one worker without"
+            " FOREWARN_MQTT_SHARE, or set FOREWARN_MQTT_VERSION=5 if the broker speaks it"
+        )
+    if workers > 1:
+        if retire:
+            raise InvalidInput("--retire ends one session: leave --workers out")
+        run_workers(settings, workers)
+        return
+    if not supervised and not retire and settings.mqtt_version == "5" and were_more(settings):
+        run_workers(settings, 1)
+        return
+    with refusal_as_exit_code(REFUSED) if supervised else contextlib.nullcontext():
+        _run(settings, retire=retire, supervised=supervised)
+
+
+def _run(settings: Settings, *, retire: bool, supervised: bool) -> None:
     link = Link(
         host=settings.mqtt_host,
         port=settings.mqtt_port,
@@ -53,6 +84,7 @@ def gateway(settings: Settings) -> None:
         client_id=settings.mqtt_client_id,
         receive_maximum=settings.mqtt_receive_maximum,
         share=settings.mqtt_share,
+        retire=retire,
     )
     # Twice the messages that a broker may have under way: after a reconnect it sends the unacknowledged ones again.
     inbox = Inbox(most=2 * settings.mqtt_receive_maximum)
@@ -77,13 +109,16 @@ def gateway(settings: Settings) -> None:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        if supervised:
+            on_end_of_input(lambda: stop(0, None))
         if settings.metrics_port:
             start_http_server(settings.metrics_port, registry=metrics.registry)
-        subscriber.start()
-        try:
-            loop.run()
-        finally:
-            subscriber.close()
+        with Heartbeat(database, part="gateway", instance=link.client_id, now=utc_now, detail=metrics.state):
+            subscriber.start()
+            try:
+                loop.run()
+            finally:
+                subscriber.close()
         subscriber.check()
 
 

@@ -37,6 +37,7 @@ class Metrics:
         # Written by the thread that stores, and by the one that logs.
         self._total = dict.fromkeys(("messages", "readings", "duplicates", "dead_letters"), 0)
         self._told = dict(self._total)
+        self._last_commit = 0.0
 
     def stored(self, batch: Batch, messages: int, readings: int, duplicates: int, seconds: float) -> None:
         """Counts one batch that was stored."""
@@ -46,6 +47,7 @@ class Metrics:
         for letter in batch.dead_letters:
             self._dead.labels(letter.reason.value).inc()
         self._commit.observe(seconds)
+        self._last_commit = seconds
         self._total["messages"] += messages
         self._total["readings"] += readings
         self._total["duplicates"] += duplicates
@@ -57,6 +59,20 @@ class Metrics:
         since = {name: count - self._told[name] for name, count in total.items()}
         self._told = total
         return since | {"unacknowledged": self._inbox.held}
+
+    def state(self) -> dict[str, object]:
+        """How the gateway is now, for its sign of life."""
+        return {
+            "connected": bool(self._value(self.connected)),
+            "unacknowledged": self._inbox.held,
+            "oldest_s": round(_age(self._inbox.oldest), 1),
+            "commit_s": round(self._last_commit, 3),
+            **self._total,
+        }
+
+    @staticmethod
+    def _value(gauge: Gauge) -> float:
+        return next(iter(gauge.collect())).samples[0].value
 
 
 def _age(received: int | None) -> float:
