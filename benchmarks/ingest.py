@@ -25,7 +25,6 @@ from benchmarks.bare import subscribe
 from benchmarks.services import DEVICES, SIGNALS, Command, Mosquitto, Timescale, connected, cpu_seconds, peak_mb, until
 
 EVERYTHING = "forewarn/v1/#"
-SHARED = f"$share/forewarn/{EVERYTHING}"
 VALUES = len(SIGNALS)
 BATCHED = 20
 """Samples of 5 values in a payload of 100 readings."""
@@ -83,9 +82,7 @@ def measure(database: Timescale, size: Size) -> dict[str, Any]:
     on_disk = 0.0
     for _ in range(size.rounds):
         # One after the other in each round, so that a machine that slows down does so for all of them.
-        with backlog(
-            size.single, 1, {"bare": EVERYTHING, "one": EVERYTHING, "two": SHARED, "two-worker2": SHARED}
-        ) as broker:
+        with backlog(size.single, 1, {"bare": EVERYTHING, "one": EVERYTHING, "two": EVERYTHING}) as broker:
             bare.append(_bare(broker, size.single))
             for name, workers, drains in (("one", 1, one), ("two", 2, two)):
                 drains.append(drain(database, broker, client_id=name, workers=workers, messages=size.single))

@@ -8,6 +8,7 @@ import argparse
 import select
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -140,20 +141,101 @@ def paced_packets(count: int, *, rate: float, start: float, probe_every: int) ->
     return packets
 
 
+class Steady:
+    """Devices that publish at a rate and send again what the broker did not acknowledge: nothing of it may get lost.
+
+    Message n has the values 8n, 8n + 1, ... 8n + 4, so that count and sum of what is stored show a loss or a double.
+    """
+
+    def __init__(self, port: int, *, rate: float, most_waiting: int = 20_000) -> None:
+        self._port = port
+        self._rate = rate
+        self._most = most_waiting
+        self._waiting: dict[int, tuple[str, bytes]] = {}
+        self.sent = 0
+        """Messages that were made; the broker has acknowledged all of them when `run` returns."""
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Publishes until `stop` is true, and then on until everything is acknowledged."""
+        began = time.monotonic()
+        while not stop() or self._waiting:
+            try:
+                with connect(self._port, "fleet") as connection:
+                    connection.setblocking(False)
+                    self._serve(connection, began, stop)
+            except OSError:
+                time.sleep(0.2)
+
+    def _serve(self, connection: socket.socket, began: float, stop: Callable[[], bool]) -> None:
+        buffer = bytearray(b"".join(publish(t, p, mid, again=True) for mid, (t, p) in self._waiting.items()))
+        answers = bytearray()
+        while True:
+            if stop():
+                if not self._waiting:
+                    return
+            else:
+                due = int((time.monotonic() - began) * self._rate)
+                # What was not sent while the broker was away is sent afterwards, as devices with a buffer do.
+                for n in range(self.sent, min(due, self.sent + self._most - len(self._waiting), self.sent + 2000)):
+                    mid = n % 65_535 + 1
+                    self._waiting[mid] = self._message(n)
+                    buffer += publish(*self._waiting[mid], mid)
+                    self.sent = n + 1
+            readable, writable, _ = select.select([connection], [connection] if buffer else [], [], 0.005)
+            if writable:
+                del buffer[: connection.send(buffer)]
+            if readable:
+                data = connection.recv(65_536)
+                if not data:
+                    raise ConnectionError("the broker closed the connection")
+                answers += data
+                whole = len(answers) // 4 * 4
+                for at in range(2, whole, 4):
+                    self._waiting.pop(answers[at] << 8 | answers[at + 1], None)
+                del answers[:whole]
+            elif not writable:
+                time.sleep(0.002)
+
+    @staticmethod
+    def _message(n: int) -> tuple[str, bytes]:
+        values = ",".join(f'"{name}":{8 * n + s}' for s, name in enumerate(SIGNALS))
+        # Each device has a time of its own for each of its messages, a tenth of a second apart.
+        ts = _SOAK_START_MS + n // DEVICES * 100
+        return f"forewarn/v1/d{n % DEVICES}/telemetry", f'{{"ts":{ts},"values":{{{values}}}}}'.encode()
+
+
+_SOAK_START_MS = (int(time.time()) - 2 * 86_400) * 1000
+
+
+def steady(port: int, rate: float) -> None:
+    """A process: publishes until its input ends; prints what it sent each second, and the whole at the end."""
+    load, ended = Steady(port, rate=rate), threading.Event()
+    thread = threading.Thread(target=load.run, args=(ended.is_set,))
+    thread.start()
+    while not select.select([sys.stdin], [], [], 1.0)[0]:
+        print(load.sent, flush=True)
+    ended.set()
+    thread.join()
+    print(load.sent, flush=True)
+
+
 def main() -> None:
     """A process that fills a broker's queues, or publishes at a rate; prints a number when it is done."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("fill", "paced"))
+    parser.add_argument("what", choices=("fill", "paced", "steady"))
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--messages", type=int, required=True)
+    parser.add_argument("--messages", type=int, default=0)
     parser.add_argument("--samples", type=int, default=1)
-    parser.add_argument("--start", type=float, required=True, help="seconds since 1970")
+    parser.add_argument("--start", type=float, default=0.0, help="seconds since 1970")
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--probe-every", type=int, default=100)
     given = parser.parse_args()
     if given.what == "fill":
         messages = backlog(given.messages, start_ms=given.start * 1000, samples=given.samples)
         print(fill(given.port, messages, chunk=2000 if given.samples == 1 else 200))
+        return
+    if given.what == "steady":
+        steady(given.port, given.rate)
         return
     packets = paced_packets(given.messages, rate=given.rate, start=given.start, probe_every=given.probe_every)
     if time.time() > given.start:

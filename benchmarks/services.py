@@ -60,12 +60,12 @@ def listens(port: int) -> bool:
 class Timescale:
     """A TimescaleDB server of our own, fsync on, with one migrated database of registered devices."""
 
-    def __init__(self, *, on: Path | None = None) -> None:
-        """on: a folder, on a file system of its own perhaps, that the cluster lies in instead of the tree's."""
+    def __init__(self, *, disk_mb: int = 0) -> None:
+        """disk_mb: size of a file system of its own that the cluster lies on; without it, on the machine's."""
         self.folder = f"bench-{uuid.uuid4().hex[:8]}"
         self.port = free_port()
         self.url = self.url_of("postgres")
-        self._on = on
+        self._disk_mb = disk_mb
 
     def url_of(self, name: str, *, port: int = 0) -> str:
         """The URL of one of its databases; through another port if there is a proxy."""
@@ -82,8 +82,43 @@ class Timescale:
         tree = Path(os.environ.get("FOREWARN_TIMESCALEDB_TREE", "/opt/forewarn-timescaledb"))
         return tree / "var/lib/forewarn" / self.folder
 
+    def _mount(self) -> None:
+        image = self.data.with_suffix(".img")
+        self.data.mkdir(parents=True)
+        with image.open("wb") as file:
+            file.truncate(self._disk_mb * 1_048_576)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+        subprocess.run(["mount", "-o", "loop", image, self.data], check=True)
+        # A cluster is made in an empty folder of its owner.
+        (self.data / "lost+found").rmdir()
+        tree = self.data.parents[3]
+        owner = subprocess.run(["chroot", tree, "id", "-u", "postgres"], capture_output=True, text=True, check=True)
+        os.chown(self.data, int(owner.stdout), -1)
+        self.data.chmod(0o700)
+
+    def fill_disk(self) -> None:
+        """Leaves no room on the database's own file system."""
+        ballast = self.data / "ballast"
+        with ballast.open("ab") as file, contextlib.suppress(OSError):
+            while True:
+                os.posix_fallocate(file.fileno(), file.tell(), 1 << 20)
+                file.seek(1 << 20, os.SEEK_CUR)
+        with ballast.with_name("ballast2").open("wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+
+    def free_disk(self) -> None:
+        """Gives the room back, and starts the server if it has ended for want of it."""
+        for name in ("ballast", "ballast2"):
+            (self.data / name).unlink(missing_ok=True)
+        if not listens(self.port):
+            self.start()
+
     def start(self) -> None:
         """Starts it; the first time, makes the cluster."""
+        if self._disk_mb and not self.data.exists():
+            self._mount()
         subprocess.run([TIMESCALEDB, "start", self.folder, str(self.port)], check=True)
 
     def stop(self, how: str = "immediate") -> None:
@@ -110,6 +145,10 @@ class Timescale:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._disk_mb:
+            self.stop()
+            subprocess.run(["umount", self.data], check=True)
+            self.data.with_suffix(".img").unlink()
         subprocess.run([TIMESCALEDB, "remove", self.folder], check=True)
 
 
@@ -123,7 +162,7 @@ class Mosquitto:
         (self._folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n"
             f"persistence true\npersistence_location {self._folder}/\n"
-            "max_queued_messages 5000000\nmax_inflight_messages 5000\nmax_packet_size 20000000\n"
+            "max_queued_messages 10000000\nmax_inflight_messages 5000\nmax_packet_size 20000000\n"
         )
 
     @property

@@ -258,7 +258,7 @@ class Subscriber:
         self._epoch += 1
         self._welcome = True
         self._quiet_since = None
-        self._metrics.connected.set(1)
+        self._metrics.connected(True)
         if self._link.retire:
             self._client.unsubscribe([self._link.subscription, self._link.former])
         elif self._link.share and getattr(properties, "SharedSubscriptionAvailable", 1) == 0:
@@ -296,7 +296,7 @@ class Subscriber:
     def _on_disconnect(
         self, _client: Client, _userdata: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
-        self._metrics.connected.set(0)
+        self._metrics.connected(False)
         if self._closing:
             _log.info("left the broker")
         elif self._welcome:
