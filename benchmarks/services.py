@@ -103,10 +103,9 @@ class Timescale:
             while True:
                 os.posix_fallocate(file.fileno(), file.tell(), 1 << 20)
                 file.seek(1 << 20, os.SEEK_CUR)
-        with ballast.with_name("ballast2").open("wb") as file, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), ballast.with_name("ballast2").open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
-                file.flush()
 
     def free_disk(self) -> None:
         """Gives the room back, and starts the server if it has ended for want of it."""
@@ -146,10 +145,13 @@ class Timescale:
 
     def __exit__(self, *_: object) -> None:
         if self._disk_mb:
-            self.stop()
+            if listens(self.port):
+                self.stop()
             subprocess.run(["umount", self.data], check=True)
             self.data.with_suffix(".img").unlink()
-        subprocess.run([TIMESCALEDB, "remove", self.folder], check=True)
+            self.data.rmdir()
+        else:
+            subprocess.run([TIMESCALEDB, "remove", self.folder], check=True)
 
 
 class Mosquitto:
@@ -222,8 +224,9 @@ class Command:
         return self.log().count(words) >= times
 
     def processes(self) -> list[psutil.Process]:
-        """It and its children."""
-        assert self._process
+        """It and its children; none when it does not run."""
+        if self._process is None:
+            return []
         try:
             parent = psutil.Process(self._process.pid)
             return [parent, *parent.children(recursive=True)]
@@ -234,7 +237,18 @@ class Command:
         """Sends a signal and waits for the end; returns the exit code."""
         assert self._process
         self._process.send_signal(how)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits until it ends by itself; returns the exit code."""
+        assert self._process
         return self._process.wait(60)
+
+    def end(self) -> None:
+        """Ends it if it runs, and forgets its log."""
+        if self._process and self._process.poll() is None:
+            self.stop()
+        self._log.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -243,11 +257,9 @@ class Command:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process and self._process.poll() is None:
-            self.stop()
         if kind is not None:
             print(self.log()[-4000:], file=sys.stderr)
-        self._log.close()
+        self.end()
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:

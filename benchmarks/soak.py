@@ -1,8 +1,8 @@
 """Half of full load while everything fails in turn: `python -m benchmarks.soak [--minutes 10] [--rate N]`.
 
-Devices publish; two gateways, one of them with two workers, store. Database and broker are stopped, gateways killed,
-the network between them cut in the middle of a batch or silent, and the database's disk fills up. At the end it is
-counted: what was sent is stored, each once, and memory is as flat as before.
+Devices publish; a gateway with two workers stores. Database and broker are stopped, the gateway and its workers killed,
+the network between them cut in the middle of a batch or silent, the database's disk fills up, and for a while a second
+gateway stores everything too. At the end it is counted: what was sent is stored, each once, and memory stayed flat.
 """
 
 import argparse
@@ -60,15 +60,13 @@ class Soak:
         settings = {
             "FOREWARN_DATABASE_URL": self.database.url_of("postgres", port=self.to_database.port),
             "FOREWARN_MQTT_PORT": str(self.to_broker.port),
-            "FOREWARN_MQTT_SHARE": "soak",
         }
         self.two = stack.enter_context(Command("gateway", "--workers=2", FOREWARN_MQTT_CLIENT_ID="a", **settings))
-        self.one = stack.enter_context(Command("gateway", FOREWARN_MQTT_CLIENT_ID="b", **settings))
-        until(
-            lambda: self.two.said("subscribed", 2) and self.one.said("subscribed"),
-            within=60,
-            what="the gateways are subscribed",
-        )
+        self.second = Command("gateway", FOREWARN_MQTT_CLIENT_ID="b", **settings)
+        self.retiring = Command("gateway", "--retire", FOREWARN_MQTT_CLIENT_ID="b", **settings)
+        stack.callback(self.second.end)
+        stack.callback(self.retiring.end)
+        until(lambda: self.two.said("subscribed"), within=60, what="the gateway is subscribed")
         self.sent = 0
         self.seen = Seen()
         self._began = time.monotonic()
@@ -87,7 +85,8 @@ class Soak:
                 share=0.2,
             ),
             Fault(name="broker cut off", begin=self.to_broker.down, end=self.to_broker.up, share=0.2),
-            Fault(name="a gateway killed, its workers too", begin=self._kill_gateway),
+            Fault(name="the gateway killed", begin=self._kill_gateway),
+            Fault(name="two gateways at once", begin=self.second.start, end=self._retire_second, share=0.5),
             Fault(name="disk of the database full", begin=self.database.fill_disk, end=self.database.free_disk),
             Fault(name="network to the database silent", begin=self.to_database.stall, end=self._unstall, share=0.3),
             Fault(name="network to the broker silent", begin=self.to_broker.stall, end=self.to_broker.up, share=0.3),
@@ -116,7 +115,7 @@ class Soak:
             until(lambda: _told(c) >= self.sent * VALUES, within=300, what="everything that was sent is stored")
             caught_up = time.monotonic() - ended
             counts = self._counts(c)
-        codes = [self.two.stop(), self.one.stop()]
+        codes = [self.two.stop(), self.retiring.wait()]
         return counts | {"caught_up_s": round(caught_up, 1), "exit_codes": codes} | self._memory()
 
     def _until_told(self, lines: Any, seconds: float, what: str) -> None:
@@ -139,9 +138,9 @@ class Soak:
             pass  # It is away on purpose: what was stored last stays what is known.
         self.seen.at.append(time.monotonic() - self._began)
         self.seen.backlog.append(self.sent - self._stored // VALUES)
-        processes = [p for command in (self.two, self.one) for p in command.processes()]
+        processes = [p for command in (self.two, self.second) for p in command.processes()]
         for process in processes:
-            name = _client_id(process)
+            name = _name(process)
             if name:
                 self.seen.rss_mb.setdefault(name, []).append(process.memory_info().rss / 1_048_576)
 
@@ -150,11 +149,13 @@ class Soak:
         workers[0].kill()
 
     def _kill_gateway(self) -> None:
-        # The parent alone: its workers have to notice. The other gateway goes entirely.
+        # The parent alone: its workers have to notice.
         self.two.stop(signal.SIGKILL)
-        self.one.stop(signal.SIGKILL)
         self.two.start()
-        self.one.start()
+
+    def _retire_second(self) -> None:
+        self.second.stop()
+        self.retiring.start()
 
     def _unstall(self) -> None:
         self.to_database.up()
@@ -191,13 +192,13 @@ class Soak:
         return {"memory": told, "most_waiting": max(self.seen.backlog)}
 
 
-def _client_id(process: psutil.Process) -> str:
+def _name(process: psutil.Process) -> str:
     try:
-        environment = process.environ()
-        parent = "--workers=2" in process.cmdline()
-    except psutil.Error:
-        return ""
-    return environment.get("FOREWARN_MQTT_CLIENT_ID", "") + (" (parent)" if parent else "")
+        words, client_id = process.cmdline(), process.environ().get("FOREWARN_MQTT_CLIENT_ID", "")
+        number = process.parent().children().index(process) + 1 if "--worker" in words else 0  # type: ignore[union-attr]
+    except (psutil.Error, ValueError, AttributeError):
+        return ""  # It has just ended.
+    return f"{client_id}, worker {number}" if number else client_id
 
 
 def _told(c: psycopg.Connection[tuple[Any, ...]]) -> int:
