@@ -65,6 +65,12 @@ class Settings(BaseSettings):
         description="Bytes of the largest payload that is decoded; a larger one goes to dead letters.",
     )
 
+    retention: timedelta | None = Field(
+        None,
+        ge=timedelta(days=1),
+        description="Age after which readings are dropped, like P400D; hourly means stay. Empty keeps them for ever.",
+    )
+
     detection_interval: timedelta = Field(
         timedelta(seconds=2), description="Pause between two looks of `forewarn detect` at new readings."
     )
