@@ -62,6 +62,12 @@ class GatewayProcess:
         if connected:
             wait_for(lambda: self.said("subscribed"), what="the gateway is subscribed")
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process
+        return self._process.pid
+
     def log(self) -> str:
         """What it wrote since it was started."""
         assert self._log_file
