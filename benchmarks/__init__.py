@@ -1,1 +1,1 @@
-"""Measures the platform on one machine: it brings up its own broker and database and prints what it saw."""
+"""What Forewarn promises, measured. Each module is a command: `python -m benchmarks.NAME`."""

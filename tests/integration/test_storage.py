@@ -149,9 +149,9 @@ def test_a_chart_over_months_is_the_same_from_hours_as_from_readings(database: D
 
 def test_the_command_says_what_it_did(database_url: str, database: Database, server: Server, store: Store) -> None:
     store.put([NOW - timedelta(days=100), NOW], [1, 2])
-    done = run(database_url, "storage", "tidy", FOREWARN_RETENTION="P30D")
+    done = run(database_url, "storage", "tidy", FOREWARN_RETENTION="30d")
     assert done.returncode == 0, done.stderr
     assert "1 chunks dropped" in done.stdout or "1 readings dropped" in done.stdout
-    refused = run(database_url, "storage", "tidy", FOREWARN_RETENTION="365")
+    refused = run(database_url, "storage", "tidy", FOREWARN_RETENTION="365s")
     assert refused.returncode == 1
     assert "FOREWARN_RETENTION" in refused.stderr
