@@ -36,7 +36,7 @@ _KEEPALIVE = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _STEADY = 10.0
 _OLD_PROTOCOL = "unsupported protocol version"
-_ALONE = "run one worker, without FOREWARN_MQTT_SHARE"
+_ALONE = "run one gateway, with --workers if need be, without FOREWARN_MQTT_SHARE"
 _QUIET = 2.0
 """Seconds without a message after which a session that is to end holds none any more."""
 
