@@ -119,7 +119,7 @@ def backtest(
         rules = Rules(
             horizon=length(horizon, "--horizon"),
             leads=tuple(duration(text, "--lead") for text in leads or ("12h",)),
-            flagged=(length(flagged, "--flagged").share or 0.0,) if flagged else (),
+            flagged=(_share(flagged, "--flagged"),) if flagged else (),
             cooldown=duration(cooldown, "--cooldown"),
             healthy_first=length(healthy_first, "--healthy-first", rows=True) if healthy_first else None,
             train_until=micros(_date(train_until, "--train-until")) if train_until else None,
@@ -287,6 +287,13 @@ def _confirmed(database: Database, profile: Profile, devices: tuple[str, ...]) -
 def _names(texts: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     """Device names, given one by one or joined by commas."""
     return tuple(name.strip() for text in (*texts, *more) for name in text.split(",") if name.strip())
+
+
+def _share(text: str, option: str) -> float:
+    share = length(text, option).share
+    if share is None:
+        raise InvalidInput(f"{option} {text}: write a share like 2%")
+    return share
 
 
 def _date(text: str, option: str) -> datetime:
