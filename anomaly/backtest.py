@@ -65,7 +65,7 @@ class Outcome:
     """What a backtest says. `live` is the profile as it stands; `budgets` with thresholds set from healthy history.
 
     interval_curve: by threshold factor, in hindsight; never a result. alarms: at the profile's own
-    threshold, with their verdicts; leads: [F] of each failure, -1 where it was missed. rule: the simple rule that did best, with hindsight.
+    threshold, with their verdicts at the first lead; leads: [F] of each failure, -1 where it was missed. rule: the simple rule that did best, with hindsight.
     """
 
     profile: str
@@ -139,7 +139,7 @@ def run(
     if failed is not None:
         # A failure after the end of all telemetry could not be seen coming in full.
         heard.known &= failed.time <= int(last.max()) + history.tick
-        matched = failures.match(merged[LIVE], failed, min(rules.leads))
+        matched = failures.match(merged[LIVE], failed, rules.leads[0])
         scale = Scale(parts, exposed.months, healthy.healthy_months, failed, heard.known, rules)
         live = tuple(scale.at(merged[LIVE], lead) for lead in rules.leads)
         rows, flagged = scale.budgets(merged), scale.flagged(merged)
