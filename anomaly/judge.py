@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from anomaly import detectors
-from anomaly.detector import Columns, Detector, Layout, Track, fresh, pack, unpack
+from anomaly.detector import Columns, Detector, Layout, SignalEvidence, Track, fresh, pack, unpack
 from anomaly.episodes import Episodes
 from anomaly.finding import Change, FindingChange, moment, sentence
 from core.profile import Profile
@@ -114,10 +114,19 @@ class Judge:
             changes += self._episodes(window, tick, state, scores)
             np.maximum(peak, self.episodes.by_mode(scores), out=peak, where=tick.heard[:, None])
         is_open = state.parts[_EPISODES]["open"] & (last > 0)[:, None]
-        for device, mode in zip(*np.nonzero(is_open), strict=True):
-            top = float(peak[device, mode])
-            changes.append(self._change(Change.EXTENDED, window, state, device, mode, int(last[device]), top))
+        if is_open.any():
+            newest = _newest(window)
+            for device, mode in np.argwhere(is_open).tolist():
+                change = self._change(
+                    Change.EXTENDED, window, state, device, mode, int(last[device]), float(peak[device, mode])
+                )
+                track = int(state.parts[_EPISODES]["by"][device, mode])
+                changes.append(replace(change, evidence=self._evidence(newest, state, device, track)))
         return changes
+
+    def _evidence(self, tick: Tick, state: State, device: int, track: int) -> tuple[SignalEvidence, ...]:
+        detector, own = self._owner[track]
+        return tuple(detector.because(tick, state.parts[detector.name], device, own))
 
     def _score(self, tick: Tick, state: State) -> Floats:
         columns = []
@@ -140,8 +149,7 @@ class Judge:
         for device, mode, track in zip(*map(np.ndarray.tolist, (*steps.opened, steps.opened_by)), strict=True):
             score = float(scores[device, track])
             change = self._change(Change.OPENED, window, state, device, mode, tick.time, score)
-            detector, own = self._owner[track]
-            evidence = tuple(detector.because(tick, state.parts[detector.name], device, own))
+            evidence = self._evidence(tick, state, device, track)
             because = sentence(self.profile, evidence, change.began_at)
             changes.append(replace(change, evidence=evidence, because=because))
         return changes
@@ -168,3 +176,11 @@ class Judge:
             at=moment(time) + self.profile.tick,
             score=float(score),
         )
+
+
+def _newest(window: Window) -> Tick:
+    """A tick of the newest value of each device and signal in the window."""
+    seen = np.isfinite(window.values)
+    at = len(window.times) - 1 - np.argmax(seen[::-1], axis=0)
+    values = np.take_along_axis(window.values, at[None], axis=0)[0]
+    return Tick(time=int(window.times[-1]), values=values, heard=np.isfinite(values).any(axis=1))

@@ -1,1 +1,1 @@
-"""Measurements: run as modules, `python -m benchmarks.NAME`."""
+"""What Forewarn promises, measured. Each module is a command: `python -m benchmarks.NAME`."""

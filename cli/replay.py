@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,13 @@ import click
 
 from cli.simulate import broker_of, translated, until_interrupted
 from core.clock import utc_now
-from core.errors import InvalidInput, Temporary
+from core.database import Database
+from core.errors import Conflict, InvalidInput, NotFound, Temporary
 from core.profile import Profile, Profiles, load
 from core.settings import Settings
 from simulator.publisher import Broker, Publisher
 from simulator.recording import BadRecording, Layout, Recorded, Row
+from telemetry.store import DeviceStore
 
 _COLUMN = re.compile(r"^(?P<column>.+)=(?P<signal>[a-z][a-z0-9_]*)(?:\*(?P<factor>[^*]+))?$")
 _BATCH_AT_MAX = 200
@@ -56,6 +59,7 @@ class Replayed:
 @click.option("--host", help="Host of the broker. [default: FOREWARN_MQTT_HOST]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the broker. [default: FOREWARN_MQTT_PORT]")
 @click.option("--user", help="User name at the broker; its password is FOREWARN_MQTT_PASSWORD.")
+@click.option("--register/--no-register", default=True, show_default=True, help="Register devices not known yet.")
 @click.pass_obj
 def replay(
     settings: Settings,
@@ -73,13 +77,16 @@ def replay(
     host: str | None,
     port: int | None,
     user: str | None,
+    register: bool,
 ) -> None:
     """Publish the recorded telemetry in FILE (.csv or .csv.gz) over MQTT."""
     path = Path(profile_name)
     profile = load(path) if path.suffix in {".yaml", ".yml"} else Profiles(settings.profile_dir)[profile_name]
     factor = speed_of(speed)
     layout = layout_of(profile, columns, time_column=time_column, device_column=device_column, device=name or "")
-    with until_interrupted() as stop:
+    with ExitStack() as stack:
+        stop = stack.enter_context(until_interrupted())
+        announce = stack.enter_context(_registration(settings, profile)) if register else None
         done = replay_file(
             file,
             layout,
@@ -92,8 +99,34 @@ def replay(
             max_payload=settings.max_payload,
             stop=stop,
             tell=click.echo,
+            register=announce,
         )
     click.echo(f"published {done}")
+
+
+@contextmanager
+def _registration(settings: Settings, profile: Profile) -> Iterator[Callable[[str], None]]:
+    """A callable that registers a device with `profile` unless it is known already."""
+    if profile.name not in Profiles(settings.profile_dir):
+        raise InvalidInput(
+            f"the gateway would not know profile {profile.name!r}: put its file into FOREWARN_PROFILE_DIR,"
+            " or use --no-register"
+        )
+    url = settings.database_url.get_secret_value()
+    with Database(url, size=1, name="forewarn-replay") as database:
+        devices = DeviceStore(database)
+
+        def register(name: str) -> None:
+            try:
+                known = devices.by_name(name)["profile"]
+            except NotFound:
+                devices.register(name=name, profile=profile.name)
+                click.echo(f"device {name} is registered with profile {profile.name}")
+                return
+            if known != profile.name:
+                raise Conflict(f"device {name} is registered with profile {known!r}; replay it with --as another name")
+
+        yield register
 
 
 def speed_of(text: str) -> float:

@@ -15,24 +15,15 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from core import units
+from core.duration import Duration
 from core.errors import InvalidProfile, NotFound
 
 SHIPPED = Path(__file__).parent / "profiles"
 LANGUAGES = ("en", "de")
 
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|min|h|d)$")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _NAME = r"^[a-z][a-z0-9_]*$"
 
 
-def _duration(value: object) -> object:
-    match = _DURATION.match(value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError("is not a duration; write a number and s, min, h or d, like 30min")
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=_NAME)]
 
 

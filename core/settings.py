@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.duration import Duration, written
 from core.errors import InvalidSettings
 
 
@@ -52,9 +53,9 @@ class Settings(BaseSettings):
     profile_dir: Path | None = Field(
         None, description="Folder with device profiles of your own (*.yaml), beside the shipped ones."
     )
-    clock_tolerance: timedelta = Field(
+    clock_tolerance: Duration = Field(
         timedelta(minutes=5),
-        description="How far a device's clock may be ahead (ISO 8601 duration or seconds) before its reading is marked.",
+        description="How far a device's clock may be ahead before its reading is marked.",
     )
     earliest_time: datetime = Field(
         datetime(2000, 1, 1, tzinfo=UTC), description="A reading with an older device time goes to dead letters."
@@ -65,10 +66,10 @@ class Settings(BaseSettings):
         description="Bytes of the largest payload that is decoded; a larger one goes to dead letters.",
     )
 
-    detection_interval: timedelta = Field(
+    detection_interval: Duration = Field(
         timedelta(seconds=2), description="Pause between two looks of `forewarn detect` at new readings."
     )
-    engine_interval: timedelta = Field(
+    engine_interval: Duration = Field(
         timedelta(seconds=2), description="Pause between two looks of `forewarn engine` at findings and due notices."
     )
 
@@ -123,7 +124,10 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"FOREWARN_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"FOREWARN_{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
         raise InvalidSettings("; ".join(lines)) from None
 
 
@@ -135,7 +139,7 @@ def table() -> str:
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         if isinstance(default, timedelta):
-            default = f"{default.total_seconds():g} s"
+            default = written(default)
         if isinstance(default, datetime):
             default = default.isoformat()
         shown = f"`{default}`" if default not in ("", None) else ""
