@@ -64,7 +64,7 @@ class Labels:
 class Outcome:
     """What a backtest says. `live` is the profile as it stands; `budgets` with thresholds set from healthy history.
 
-    interval_curve: by threshold factor, in hindsight; never a result. alarms: at the profile's own
+    intervals_labelled: of the devices with a labelled interval alone. interval_curve: by threshold factor, in hindsight; never a result. alarms: at the profile's own
     threshold, with their verdicts at the first lead; leads: [F] of each failure, -1 where it was missed. rule: the simple rule that did best, with hindsight.
     """
 
@@ -90,6 +90,7 @@ class Outcome:
     findings: tuple[FindingChange, ...]
     labels: Labels
     intervals: IntervalFigures | None
+    intervals_labelled: IntervalFigures | None
     interval_baselines: dict[str, IntervalFigures]
     interval_curve: tuple[tuple[float, IntervalFigures], ...]
     nab: dict[str, float | None] | None
@@ -167,6 +168,7 @@ def run(
         findings=tuple(findings),
         labels=labels,
         intervals=None,
+        intervals_labelled=None,
         interval_baselines={},
         interval_curve=(),
         nab=None,
@@ -253,6 +255,7 @@ def _with_intervals(
     def judged(alarms: Alarms) -> IntervalFigures:
         return intervals.judge(alarms, labels, ticks, since)
 
+    labelled = [t if (labels.device == device).any() else t[:0] for device, t in enumerate(ticks)]
     simple = rule.sweep.alarms()[LIVE]
     ends = outcome.last + 1
     total = np.arange(len(ends))
@@ -263,6 +266,7 @@ def _with_intervals(
     return replace(
         outcome,
         intervals=judged(raw[LIVE]),
+        intervals_labelled=intervals.judge(raw[LIVE], labels, labelled, since),
         interval_baselines={
             "no_alarm": judged(Alarms.of([])),
             "always": judged(endless),

@@ -186,6 +186,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "configured": [asdict(row) for row in outcome.live],
         "budgets": [asdict(row) for row in outcome.budgets],
         "intervals": asdict(outcome.intervals) if outcome.intervals else None,
+        "intervals_labelled": asdict(outcome.intervals_labelled) if outcome.intervals_labelled else None,
         "remaining_life": asdict(outcome.life) if outcome.life else None,
         "healthy_flagged": [asdict(row) for row in outcome.flagged],
         "baselines": {name: [asdict(row) for row in rows] for name, rows in outcome.baselines.items()},
@@ -210,7 +211,10 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(_beside(outcome))
     if outcome.intervals:
         table = _table("labelled intervals, tick by tick", "", "F1", "FAR", "MAR", "delay (median)", "detected")
-        for name, found in {"as configured": outcome.intervals, **outcome.interval_baselines}.items():
+        own = {"as configured": outcome.intervals}
+        if outcome.intervals_labelled and outcome.intervals_labelled.ticks != outcome.intervals.ticks:
+            own["only devices with labels"] = outcome.intervals_labelled
+        for name, found in {**own, **outcome.interval_baselines}.items():
             delay = f"{found.delay_median_s:.0f} s" if found.delay_median_s is not None else "–"
             shares = [_percent(found.far), _percent(found.mar)]
             table.add_row(name.replace("_", " "), _number(found.f1), *shares, delay, _percent(found.detected))

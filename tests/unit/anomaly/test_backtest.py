@@ -169,6 +169,8 @@ def test_intervals_are_judged_with_their_baselines(profile: Profile, history: Re
     assert found.intervals is not None
     assert found.intervals.detected == 1.0
     assert found.intervals.ticks == DEVICES * DAYS * 24 * 0.8
+    assert found.intervals_labelled is not None
+    assert found.intervals_labelled.ticks == len(FAILED) * DAYS * 24 * 0.8
     assert found.interval_baselines["always"].mar == 0.0
     assert found.interval_baselines["no_alarm"].f1 == 0.0
     assert found.nab is not None

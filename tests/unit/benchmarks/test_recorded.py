@@ -19,6 +19,12 @@ def test_profiles_are_valid_and_their_hand_set_values_counted(name: str) -> None
     assert (hand_set(profile) == 0) == ("detectors" not in profile.model_fields_set)
 
 
+def test_a_coarser_tick_is_a_hand_set_value() -> None:
+    profile = load(SETS["azure_pdm"].profile)
+    coarse = profile.model_copy(update={"tick": 2 * profile.tick})
+    assert (hand_set(profile), hand_set(coarse)) == (0, 1)
+
+
 def test_goals() -> None:
     goal = Goal(name="x", figure=lambda _: None, least=0.75, most=0.85)
     assert [goal.met(value) for value in (0.7, 0.8, 0.9, None)] == [False, True, False, False]
@@ -42,4 +48,4 @@ def test_it_runs_on_a_folder(tmp_path: Path) -> None:
     assert "F1" in result.output
     figures = json.loads(out.read_text())["skab"]
     assert figures["figures"]["F1"]["value"] > 0.5
-    assert figures["hand_set_values"] == 7
+    assert figures["hand_set_values"] == hand_set(load(SETS["skab"].profile))
