@@ -1,7 +1,6 @@
 """Commands `gateway` and `dead-letters`."""
 
 import signal
-import time
 from datetime import timedelta
 from types import FrameType
 
@@ -10,38 +9,33 @@ from prometheus_client import start_http_server
 
 from core.clock import utc_now
 from core.database import Database
-from core.errors import InvalidInput
+from core.errors import InvalidInput, InvalidSettings
 from core.profile import Profiles
 from core.settings import Settings
-from device_gateway.acceptance import Acceptance
-from device_gateway.clock import Rules
-from device_gateway.decoders import DECODERS
+from device_gateway.formats import available, choose
 from device_gateway.gateway import Gateway, Pace
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.mqtt import Link, Subscriber
-from device_gateway.readings import microseconds
-from device_gateway.registry import Registry
-from telemetry.store import DeadLetterStore, DeviceLookUp, TelemetryWriter
+from telemetry.accepting import accepting
+from telemetry.accepting import replay as replay_letters
+from telemetry.store import DeadLetterStore, TelemetryWriter, Which
 
 
 def _database(settings: Settings) -> Database:
     return Database(settings.database_url.get_secret_value(), size=settings.database_pool, name="forewarn-gateway")
 
 
-def _acceptance(settings: Settings, database: Database, *, interval: float = 0.5) -> tuple[Acceptance, Registry]:
-    profiles = dict(Profiles(settings.profile_dir))
-    registry = Registry(profiles, DeviceLookUp(database, profiles), time.monotonic, interval=interval)
-    rules = Rules(
-        tolerance=settings.clock_tolerance // timedelta(microseconds=1), earliest=microseconds(settings.earliest_time)
-    )
-    return Acceptance(registry, DECODERS["native"](), rules, max_payload=settings.max_payload), registry
-
-
 @click.command()
 @click.pass_obj
 def gateway(settings: Settings) -> None:
     """Store what devices publish. Runs until SIGTERM or Ctrl-C; several may run, see docs/gateway.md."""
+    formats = choose(settings.formats, available())
+    if settings.mqtt_share and formats.stateful:
+        raise InvalidSettings(
+            "FOREWARN_FORMATS: sparkplug_b cannot be shared among gateways: an alias means nothing to one that did not see"
+            " the birth. Run a gateway of its own for it, without FOREWARN_MQTT_SHARE"
+        )
     link = Link(
         host=settings.mqtt_host,
         port=settings.mqtt_port,
@@ -53,12 +47,13 @@ def gateway(settings: Settings) -> None:
         client_id=settings.mqtt_client_id,
         receive_maximum=settings.mqtt_receive_maximum,
         share=settings.mqtt_share,
+        filters=formats.filters,
     )
     # Twice the messages that a broker may have under way: after a reconnect it sends the unacknowledged ones again.
     inbox = Inbox(most=2 * settings.mqtt_receive_maximum)
     metrics = Metrics(inbox)
     with _database(settings) as database:
-        acceptance, registry = _acceptance(settings, database)
+        acceptance, registry = accepting(settings, database, Profiles(settings.profile_dir))
         subscriber = Subscriber(link, inbox, metrics, max_payload=settings.max_payload)
         loop = Gateway(
             inbox=inbox,
@@ -66,6 +61,7 @@ def gateway(settings: Settings) -> None:
             registry=registry,
             store=TelemetryWriter(database, utc_now).store,
             acknowledge=subscriber.acknowledge,
+            publish=subscriber.publish,
             metrics=metrics,
             # Half of what may be under way, so that the broker sends on while a batch is stored.
             pace=Pace(most=max(1, settings.mqtt_receive_maximum // 2)),
@@ -135,22 +131,11 @@ def replay(settings: Settings, numbers: tuple[int, ...], reason: str | None, eve
     """
     if bool(numbers) + bool(reason) + everything != 1:
         raise InvalidInput("say which: numbers of dead letters, --reason or --all")
-    stored = kept = 0
     with _database(settings) as database:
-        # Here nobody floods the database with strangers: each letter is worth a look.
-        acceptance, registry = _acceptance(settings, database, interval=1e-9)
         store = DeadLetterStore(database)
-        letters = map(store.get, numbers) if numbers else store.each(reason=reason)
-        for letter in letters:
-            batch = acceptance.accept([letter.message()])
-            if batch.strangers and registry.refresh(batch.strangers):
-                batch = acceptance.accept([letter.message()])
-            if batch.dead_letters or not letter.complete:
-                kept += 1
-                continue
-            store.resolve(letter, batch, stored_at=utc_now())
-            stored += 1
-    click.echo(f"{stored} stored, {kept} are still dead letters")
+        letters = [store.get(number) for number in numbers] if numbers else store.each(Which(reason=reason))
+        done = replay_letters(settings, database, Profiles(settings.profile_dir), letters, clock=utc_now)
+    click.echo(f"{done.stored} stored, {done.kept} are still dead letters")
 
 
 @dead_letters.command("purge")
@@ -164,7 +149,7 @@ def purge(settings: Settings, older_than: str, reason: str | None, yes: bool) ->
     if not yes:
         click.confirm(f"Delete dead letters received before {before.isoformat(timespec='seconds')}?", abort=True)
     with _database(settings) as database:
-        click.echo(f"{DeadLetterStore(database).purge(before=before, reason=reason)} deleted")
+        click.echo(f"{DeadLetterStore(database).purge(Which(before=before, reason=reason))} deleted")
 
 
 def _age(text: str) -> timedelta:

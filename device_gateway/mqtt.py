@@ -25,11 +25,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from core import log
 from core.errors import BrokerRefused
+from device_gateway.decoder import Request
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.packets import Publish, complete, take_publishes
 from device_gateway.readings import KEPT_BYTES, Message
-from device_gateway.topics import EVERYTHING
 
 _log = log.get("gateway.mqtt")
 
@@ -39,6 +39,8 @@ _KEEPALIVE = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _STEADY = 10.0
 _CHUNK = 262_144
+_MOST_REQUESTS = 1000
+"""Messages to publish that wait for the connection; what comes on top takes the place of the oldest."""
 _OLD_PROTOCOL = "unsupported protocol version"
 
 
@@ -56,11 +58,12 @@ class Link:
     client_id: str
     receive_maximum: int
     share: str
+    filters: tuple[str, ...]
 
     @property
-    def subscription(self) -> str:
-        """The topic filter that is subscribed to."""
-        return f"$share/{self.share}/{EVERYTHING}" if self.share else EVERYTHING
+    def subscriptions(self) -> list[str]:
+        """The topic filters that are subscribed to."""
+        return [f"$share/{self.share}/{one}" if self.share else one for one in self.filters]
 
 
 class Subscriber:
@@ -79,6 +82,7 @@ class Subscriber:
         self._dropping = False
         self._failure: BrokerRefused | None = None
         self._acks: deque[tuple[int, int]] = deque()
+        self._requests: deque[Request] = deque(maxlen=_MOST_REQUESTS)
         self._bell_in, self._bell_out = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._client = _Wire(link)
@@ -97,6 +101,11 @@ class Subscriber:
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Acknowledges messages in their order. Safe from any thread."""
         self._acks.extend((m.epoch, m.mid) for m in messages if m.mid)
+        self._ring()
+
+    def publish(self, requests: Sequence[Request]) -> None:
+        """Publishes messages at QoS 0, once there is a connection. Safe from any thread."""
+        self._requests.extend(requests)
         self._ring()
 
     def pause(self) -> None:
@@ -228,6 +237,9 @@ class Subscriber:
             of, mid = waiting.popleft()
             if of == epoch:
                 acks += b"\x40\x02" + mid.to_bytes(2, "big")
+        while self._requests and self._welcome:
+            request = self._requests.popleft()
+            client.publish(request.topic, request.payload)
         # What is cut in the middle of a packet (four bytes) has to be finished before paho may write, and the reverse.
         if client.want_write() and len(acks) % 4 == 0:
             client.loop_write()
@@ -261,21 +273,22 @@ class Subscriber:
         if self._link.version == "5":
             # Retained messages come with a new subscription only, not with each connection.
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-            client.subscribe(self._link.subscription, options=options)
+            client.subscribe([(one, options) for one in self._link.subscriptions])
         else:
-            client.subscribe(self._link.subscription, qos=1)
+            client.subscribe([(one, 1) for one in self._link.subscriptions])
         _log.info("connected", broker=f"{self._link.host}:{self._link.port}", session_present=flags.session_present)
 
     def _on_subscribe(
         self, _client: Client, _userdata: object, _mid: int, codes: Sequence[ReasonCode], _properties: object
     ) -> None:
-        if codes[0].is_failure or codes[0].value != 1:
-            self._failure = BrokerRefused(
-                f"the broker did not grant {self._link.subscription} at QoS 1: {codes[0]}; check the gateway's rights"
-            )
-            self._leave()
-            return
-        _log.info("subscribed", to=self._link.subscription)
+        for one, code in zip(self._link.subscriptions, codes, strict=True):
+            if code.is_failure or code.value != 1:
+                self._failure = BrokerRefused(
+                    f"the broker did not grant {one} at QoS 1: {code}; check the gateway's rights"
+                )
+                self._leave()
+                return
+        _log.info("subscribed", to=", ".join(self._link.subscriptions))
 
     def _on_disconnect(
         self, _client: Client, _userdata: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
