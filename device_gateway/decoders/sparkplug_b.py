@@ -6,7 +6,7 @@ a gap a birth may have been missed, so that an alias might mean another metric. 
 rebirth is asked for; metrics that are sent with their names are read all the same.
 
 Historical metrics are readings at the time they carry. Null metrics, texts, data sets and templates are no readings and are
-left out, not refused: births are full of them by design. A text named like a firmware version is kept as such.
+left out, not refused: births are full of them by design. Packed messages are unpacked. A text named like a firmware version is kept as such.
 
 Source: https://sparkplug.eclipse.org/specification/version/3.0/documents/sparkplug-specification-3.0.0.pdf
 """
@@ -16,8 +16,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
-
-from google.protobuf.message import DecodeError
 
 from device_gateway.decoder import (
     ATTRIBUTES,
@@ -32,7 +30,7 @@ from device_gateway.decoder import (
     Undecodable,
     shown,
 )
-from device_gateway.decoders.sparkplug_wire import PAYLOAD, SIGNED_BITS
+from device_gateway.decoders.sparkplug_wire import PAYLOAD, SIGNED_BITS, Unreadable, parse
 from device_gateway.lenient import finite
 
 _BOOLEAN, _DATE_TIME = 11, 13
@@ -81,8 +79,8 @@ class SparkplugBDecoder:
     def decode(self, payload: bytes, source: Source, received: int) -> Decoded | Undecodable:
         """The metrics or the death in `payload`, and a rebirth request where one is due; see `Decoder`."""
         try:
-            message = PAYLOAD.FromString(payload)
-        except DecodeError as error:
+            message = parse(payload)
+        except Unreadable as error:
             return Undecodable(Reason.NOT_PROTOBUF, f"the payload is no Sparkplug B message: {shown(str(error))}")
         levels = source.topic.split("/")
         own = source.kind.startswith("N")

@@ -6,9 +6,11 @@ is refused by us with a reason. The classes live in a pool of their own: other p
 Source: Sparkplug Specification 3.0.0, chapter 6, and the `sparkplug_b.proto` it contains.
 """
 
+import zlib
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 _PACKAGE = "forewarn.sparkplug"
 _TYPES = {
@@ -26,6 +28,8 @@ _FIELDS = {
         (1, "timestamp", "uint64", False, False),
         (2, "metrics", "Metric", True, False),
         (3, "seq", "uint64", False, False),
+        (4, "uuid", "bytes", False, False),
+        (5, "body", "bytes", False, False),
     ),
     "Metric": (
         (1, "name", "bytes", False, False),
@@ -75,3 +79,28 @@ def _load() -> Any:
 
 PAYLOAD = _load()
 """The class of the message."""
+_COMPRESSED = b"SPBV1.0_COMPRESSED"
+_MOST_BYTES = 16 * 1024 * 1024
+_ZLIB_OR_GZIP = 47
+
+
+class Unreadable(Exception):  # noqa: N818 — as the error tree, words
+    """The bytes are no Sparkplug B message; the text says why."""
+
+
+def parse(payload: bytes) -> Any:
+    """The message in `payload`, also where it is packed into another one (DEFLATE or GZIP). Raises Unreadable."""
+    try:
+        message = PAYLOAD.FromString(payload)
+        if message.uuid != _COMPRESSED:
+            return message
+        unpacking = zlib.decompressobj(_ZLIB_OR_GZIP)
+        body = unpacking.decompress(message.body, _MOST_BYTES)
+        if not unpacking.eof:
+            raise Unreadable(f"the packed message is cut off or larger than {_MOST_BYTES} bytes")
+        inner = PAYLOAD.FromString(body)
+    except (DecodeError, zlib.error) as error:
+        raise Unreadable(str(error)) from None
+    if message.HasField("seq"):
+        inner.seq = message.seq  # The sequence number of what was published stands outside.
+    return inner
