@@ -168,9 +168,13 @@ class Gateway:
         if accepted.batch.strangers and accepted.learned != self._registry.learned:
             # They may have been met in the batch before, while this one was accepted already.
             accepted = self._accept(messages)
-        if accepted.batch.strangers:
+        # Twice, since only of a device that is known can it be said which of its signals are not.
+        for _ in range(2):
+            if not accepted.batch.strangers:
+                break
             with self._accepting:
                 learned = self._registry.refresh(accepted.batch.strangers)
-            if learned:
-                accepted = self._accept(messages)
+            if not learned:
+                break
+            accepted = self._accept(messages)
         return accepted.batch

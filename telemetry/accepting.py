@@ -54,7 +54,7 @@ def replay(
     for letter in letters:
         message = letter.message()
         batch = acceptance.accept([message])
-        if batch.strangers and registry.refresh(batch.strangers):
+        while batch.strangers and registry.refresh(batch.strangers):
             batch = acceptance.accept([message])
         acceptance.forget([message])
         if batch.dead_letters or not letter.complete:

@@ -32,10 +32,10 @@ def environment(database_url: str, **settings: str) -> dict[str, str]:
     return os.environ | {"FOREWARN_DATABASE_URL": database_url, "FOREWARN_LOG_FORMAT": "text", **settings}
 
 
-def run(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(database_url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Runs `forewarn` with `arguments` on a database of a test."""
     command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
-    env = environment(database_url)
+    env = environment(database_url, **settings)
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 

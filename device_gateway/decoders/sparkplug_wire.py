@@ -84,7 +84,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 _ZLIB_OR_GZIP = 47
 
 
-class Unreadable(Exception):  # noqa: N818 — as the error tree, words
+class Unreadable(Exception):
     """The bytes are no Sparkplug B message; the text says why."""
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from core.database import Database
 from telemetry.store import DeviceStore
 from tests.clients import SparkplugNode
 from tests.conftest import Mosquitto, wait_for
-from tests.gateways import GatewayProcess, Publisher, count, environment, run
+from tests.gateways import GatewayProcess, Publisher, count, run
 
 Reading = tuple[str, str, float]
 
@@ -131,26 +132,16 @@ def test_a_dead_letter_of_an_alias_can_be_replayed_without_its_birth(
     DeviceStore(database).register(name="plant:edge1:f1", profile="fridge")
     column(database_url, "DELETE FROM dead_letter WHERE id = (SELECT min(id) FROM dead_letter) RETURNING id")
     # The gateway's setting is the command's too.
-    assert run_with(database_url, "sparkplug_b", "dead-letters", "replay", "--all").startswith("1 stored")
+    assert run(database_url, "dead-letters", "replay", "--all", FOREWARN_FORMATS="sparkplug_b").stdout.startswith(
+        "1 stored"
+    )
     assert readings(database_url) == {("plant:edge1:f1", "freezer_temp", -19.0)}
 
 
-def run_with(url: str, formats: str, *arguments: str) -> str:
-    import subprocess  # noqa: PLC0415 — only here
-    import sys  # noqa: PLC0415 — only here
-
-    command = [sys.executable, "-m", "cli", *arguments]
-    env = environment(url, FOREWARN_FORMATS=formats)
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
-
-
 def test_tasmota_and_zigbee2mqtt_devices_are_mapped_by_the_columns_of_a_profile(
-    database: Database, database_url: str, mosquitto: Mosquitto, tmp_path: object
+    database: Database, database_url: str, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
-    assert run(database_url, "--help").returncode == 0
-    from pathlib import Path  # noqa: PLC0415 — only here
-
-    folder = Path(str(tmp_path)) / "profiles"
+    folder = tmp_path / "profiles"
     folder.mkdir()
     (folder / "smart_fridge.yaml").write_text(
         """
@@ -207,7 +198,7 @@ columns:
 
 
 def test_sparkplug_is_not_shared_among_gateways(database_url: str, mosquitto: Mosquitto) -> None:
-    gateway = GatewayProcess(database_url, mosquitto.port, FOREWARN_FORMATS="sparkplug_b", FOREWARN_MQTT_SHARE="g")
-    gateway.start(connected=False)
-    assert gateway.wait() != 0
-    assert "cannot be shared among gateways" in gateway.log()
+    settings = {"FOREWARN_FORMATS": "sparkplug_b", "FOREWARN_MQTT_SHARE": "g"}
+    done = run(database_url, "gateway", **settings, FOREWARN_MQTT_PORT=str(mosquitto.port))
+    assert done.returncode != 0
+    assert "cannot be shared among gateways" in done.stderr
