@@ -23,7 +23,7 @@ class FindingChange:
     """A change of the one open finding of a device, component and failure mode. Times are those of the measurement.
 
     at: when it happened. began_at: when the behaviour started, before the on-delay. score: 1 is the threshold.
-    because and evidence are given when it opens.
+    because is given when it opens, evidence then and, as it is now, whenever it is extended.
     """
 
     change: Change

@@ -4,19 +4,23 @@ The same code judges live readings and history. A judge holds no state of its ow
 can be stored, restored and split by device.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from anomaly import detectors
-from anomaly.detector import Columns, Detector, Field, Layout, Track, fresh, pack, unpack
+from anomaly.detector import Columns, Detector, Layout, SignalEvidence, Track, fresh, pack, unpack
+from anomaly.episodes import Episodes
 from anomaly.finding import Change, FindingChange, moment, sentence
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints, Tick, Window
 
 _EPISODES = "episodes"
-_EPISODES_VERSION = "1"
+
+Record = Callable[[Tick, Floats], None]
+"""Takes a tick and the [D, K] scores of the tracks after it; NaN is "don't know yet". They must not be changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +57,22 @@ class Judge:
         self._detectors: list[Detector] = detectors.of(profile)
         self._tracks: list[Track] = [t for d in self._detectors for t in d.tracks]
         self._owner = [(d, k) for d in self._detectors for k in range(len(d.tracks))]
-        self._modes = list(dict.fromkeys((t.component, t.failure_mode) for t in self._tracks))
-        self._mode_of = np.array(
-            [self._modes.index((t.component, t.failure_mode)) for t in self._tracks], dtype=np.int64
-        )
-        self._on_delay = np.array([t.on_delay for t in self._tracks])
-        self._off_delay = np.array([t.off_delay for t in self._tracks])
-        self._off_below = np.array([t.off_below for t in self._tracks])
-        self._explains = self._explanations()
-        k, m = len(self._tracks), len(self._modes)
+        modes = list(dict.fromkeys((t.component, t.failure_mode) for t in self._tracks))
+        self.episodes = Episodes(self._tracks, self._explanations(modes))
         self.layouts: dict[str, tuple[str, Layout]] = {d.name: (d.version, d.layout) for d in self._detectors}
-        self.layouts[_EPISODES] = (
-            _EPISODES_VERSION,
-            {
-                "run": Field(shape=(k,), dtype="<i4"),  # measured ticks in a row that were abnormal
-                "calm": Field(shape=(k,), dtype="<i4"),  # measured ticks in a row that were normal, while on
-                "since": Field(shape=(k,), dtype="<i8"),  # start of the run
-                "on": Field(shape=(k,), dtype="?"),
-                "open": Field(shape=(m,), dtype="?"),
-                "by": Field(shape=(m,), dtype="<i4"),  # the track that opened it
-                "began": Field(shape=(m,), dtype="<i8"),
-            },
-        )
+        self.layouts[_EPISODES] = (self.episodes.version, self.episodes.layout)
 
-    def _explanations(self) -> Bools:
+    @property
+    def tracks(self) -> Sequence[Track]:
+        """The questions asked about each device, in the order of the scores' columns."""
+        return self._tracks
+
+    def _explanations(self, modes: Sequence[tuple[str, str]]) -> Bools:
         """[M, M] whether the failure mode of the row, while it is open, explains a symptom of the column's: then both
         would be one fault told twice.
         """
         shown, dragged = [], []
-        for component, mode in self._modes:
+        for component, mode in modes:
             known = self.profile.failure_modes.get(mode)
             own = {n for n, s in self.profile.signals.items() if s.component == component}
             signals = set(known.symptoms) if known else own
@@ -105,26 +96,37 @@ class Judge:
         known = self.layouts.get(name)
         return known is not None and known[0] == version and unpack(known[1], packed, state.parts[name], at)
 
-    def run(self, window: Window, state: State) -> list[FindingChange]:
+    def run(self, window: Window, state: State, record: Record | None = None) -> list[FindingChange]:
         """Judges the window's ticks in order and moves `state`; returns what changed, oldest first.
 
-        The window's devices and the state's positions are the same.
+        The window's devices and the state's positions are the same. `record` is told each tick and its scores.
         """
         changes: list[FindingChange] = []
         scores = np.full((len(window.devices), len(self._tracks)), np.nan)
         last = np.zeros(len(window.devices), dtype=np.int64)
-        peak = np.full((len(window.devices), len(self._modes)), -np.inf)
+        peak = np.full((len(window.devices), len(self.episodes.modes)), -np.inf)
         for tick in window.ticks():
             now = self._score(tick, state)
             scores = np.where(tick.heard[:, None], now, scores)
             last = np.where(tick.heard, tick.time, last)
+            if record is not None:
+                record(tick, scores)
             changes += self._episodes(window, tick, state, scores)
-            np.maximum(peak, self._by_mode(scores), out=peak, where=tick.heard[:, None])
+            np.maximum(peak, self.episodes.by_mode(scores), out=peak, where=tick.heard[:, None])
         is_open = state.parts[_EPISODES]["open"] & (last > 0)[:, None]
-        for device, mode in zip(*np.nonzero(is_open), strict=True):
-            top = float(peak[device, mode])
-            changes.append(self._change(Change.EXTENDED, window, state, device, mode, int(last[device]), top))
+        if is_open.any():
+            newest = _newest(window)
+            for device, mode in np.argwhere(is_open).tolist():
+                change = self._change(
+                    Change.EXTENDED, window, state, device, mode, int(last[device]), float(peak[device, mode])
+                )
+                track = int(state.parts[_EPISODES]["by"][device, mode])
+                changes.append(replace(change, evidence=self._evidence(newest, state, device, track)))
         return changes
+
+    def _evidence(self, tick: Tick, state: State, device: int, track: int) -> tuple[SignalEvidence, ...]:
+        detector, own = self._owner[track]
+        return tuple(detector.because(tick, state.parts[detector.name], device, own))
 
     def _score(self, tick: Tick, state: State) -> Floats:
         columns = []
@@ -136,59 +138,28 @@ class Judge:
         scores: Floats = np.concatenate(columns, axis=1) if columns else np.empty((len(tick.heard), 0))
         return scores
 
-    def _by_mode(self, scores: Floats) -> Floats:
-        result = np.full((len(scores), len(self._modes)), -np.inf)
-        for track, mode in enumerate(self._mode_of):
-            result[:, mode] = np.fmax(result[:, mode], scores[:, track])
-        return result
-
     def _episodes(self, window: Window, tick: Tick, state: State, scores: Floats) -> list[FindingChange]:
-        e = state.parts[_EPISODES]
-        valid = tick.heard[:, None] & np.isfinite(scores)
-        above = valid & (scores >= 1.0)
-        e["run"] = np.where(valid, np.where(above, e["run"] + 1, 0), e["run"])
-        e["since"] = np.where(above & (e["run"] == 1), tick.time, e["since"])
-        calm = valid & (scores < self._off_below)
-        e["calm"] = np.where(valid, np.where(calm & e["on"], e["calm"] + 1, 0), e["calm"])
-        e["on"] = (e["on"] | (e["run"] >= self._on_delay)) & (e["calm"] < self._off_delay)
-
-        on = np.zeros_like(e["open"])
-        for track, mode in enumerate(self._mode_of):
-            on[:, mode] |= e["on"][:, track]
-        changes = [
-            self._change(Change.CLOSED, window, state, device, mode, tick.time, self._by_mode(scores)[device, mode])
-            for device, mode in zip(*np.nonzero(e["open"] & ~on), strict=True)
-        ]
-        e["open"] &= on
-        waiting = on & ~e["open"]
-        if waiting.any():
-            strength = self._by_mode(scores)
-            for device in np.nonzero(waiting.any(axis=1))[0]:
-                # The strongest explanation first; what it explains then waits for as long as it is open.
-                for mode in np.argsort(-strength[device]):
-                    if waiting[device, mode] and not (self._explains[:, mode] & e["open"][device]).any():
-                        changes.append(self._open(window, tick, state, scores, int(device), int(mode)))  # noqa: PERF401 — opening changes what the condition sees
+        steps = self.episodes.step(tick.time, tick.heard, scores, state.parts[_EPISODES])
+        changes = []
+        if len(steps.closed[0]):
+            strength = self.episodes.by_mode(scores)
+            for device, mode in zip(*map(np.ndarray.tolist, steps.closed), strict=True):
+                top = strength[device, mode]
+                changes.append(self._change(Change.CLOSED, window, state, device, mode, tick.time, top))
+        for device, mode, track in zip(*map(np.ndarray.tolist, (*steps.opened, steps.opened_by)), strict=True):
+            score = float(scores[device, track])
+            change = self._change(Change.OPENED, window, state, device, mode, tick.time, score)
+            evidence = self._evidence(tick, state, device, track)
+            because = sentence(self.profile, evidence, change.began_at)
+            changes.append(replace(change, evidence=evidence, because=because))
         return changes
-
-    def _open(self, window: Window, tick: Tick, state: State, scores: Floats, device: int, mode: int) -> FindingChange:
-        e = state.parts[_EPISODES]
-        tracks = [k for k in np.nonzero(self._mode_of == mode)[0] if e["on"][device, k]]
-        track = int(max(tracks, key=lambda k: np.nan_to_num(scores[device, k])))
-        e["open"][device, mode] = True
-        e["by"][device, mode] = track
-        e["began"][device, mode] = e["since"][device, track]
-        detector, own = self._owner[track]
-        evidence = tuple(detector.because(tick, state.parts[detector.name], device, own))
-        score = float(scores[device, track])
-        change = self._change(Change.OPENED, window, state, device, mode, tick.time, score)
-        return replace(change, evidence=evidence, because=sentence(self.profile, evidence, change.began_at))
 
     def _change(
         self, change: Change, window: Window, state: State, device: int, mode: int, time: int, score: float
     ) -> FindingChange:
         e = state.parts[_EPISODES]
         track = int(e["by"][device, mode])
-        component, failure_mode = self._modes[mode]
+        component, failure_mode = self.episodes.modes[mode]
         known = self.profile.failure_modes.get(failure_mode)
         detector, _ = self._owner[track]
         return FindingChange(
@@ -205,3 +176,11 @@ class Judge:
             at=moment(time) + self.profile.tick,
             score=float(score),
         )
+
+
+def _newest(window: Window) -> Tick:
+    """A tick of the newest value of each device and signal in the window."""
+    seen = np.isfinite(window.values)
+    at = len(window.times) - 1 - np.argmax(seen[::-1], axis=0)
+    values = np.take_along_axis(window.values, at[None], axis=0)[0]
+    return Tick(time=int(window.times[-1]), values=values, heard=np.isfinite(values).any(axis=1))

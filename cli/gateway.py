@@ -1,25 +1,38 @@
 """Commands `gateway` and `dead-letters`."""
 
+import os
 import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from types import FrameType
 
 import click
 from prometheus_client import start_http_server
 
+from cli.workers import work
 from core.clock import utc_now
 from core.database import Database
 from core.errors import InvalidInput, InvalidSettings
+from core.heartbeat import Heartbeat
 from core.profile import Profiles
 from core.settings import Settings
+from device_gateway.decoder import Request
 from device_gateway.formats import available, choose
 from device_gateway.gateway import Gateway, Pace
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
-from device_gateway.mqtt import Link, Subscriber
+from device_gateway.mqtt import Subscriber
+from device_gateway.readings import Message
+from device_gateway.wire import Link
+from device_gateway.workers import Workers
 from telemetry.accepting import accepting
 from telemetry.accepting import replay as replay_letters
 from telemetry.store import DeadLetterStore, TelemetryWriter, Which
+
+Acknowledge = Callable[[Sequence[Message]], None]
+Publish = Callable[[Sequence[Request]], None]
 
 
 def _database(settings: Settings) -> Database:
@@ -27,15 +40,63 @@ def _database(settings: Settings) -> Database:
 
 
 @click.command()
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that store.")
+@click.option(
+    "--retire", is_flag=True, help="Store what the broker still holds for this client id, end its session, exit."
+)
+@click.option("--worker", is_flag=True, hidden=True, help="Be one of the processes that `--workers` starts.")
 @click.pass_obj
-def gateway(settings: Settings) -> None:
+def gateway(settings: Settings, *, workers: int, retire: bool, worker: bool) -> None:
     """Store what devices publish. Runs until SIGTERM or Ctrl-C; several may run, see docs/gateway.md."""
-    formats = choose(settings.formats, available())
-    if settings.mqtt_share and formats.stateful:
+    if settings.mqtt_share and settings.mqtt_version != "5":
         raise InvalidSettings(
-            "FOREWARN_FORMATS: sparkplug_b cannot be shared among gateways: an alias means nothing to one that did not see"
-            " the birth. Run a gateway of its own for it, without FOREWARN_MQTT_SHARE"
+            "FOREWARN_MQTT_SHARE: shared subscriptions came with MQTT 5; set FOREWARN_MQTT_VERSION=5 if the broker"
+            " speaks it, or run one gateway, with --workers for more processes"
         )
+    _check_formats(settings, workers)
+    # Part of what may be under way for each process, so that the broker sends on while batches are stored.
+    pace = Pace(most=max(1, settings.mqtt_receive_maximum // (workers + 1)))
+    with _database(settings) as database:
+        if worker:
+            work(lambda *parts: _storing(settings, database, replace(pace, linger=0.0), *parts))
+            return
+        _receive(settings, database, pace, workers=workers, retire=retire)
+
+
+def _check_formats(settings: Settings, workers: int) -> None:
+    if choose(settings.formats, available()).stateful and (workers > 1 or settings.mqtt_share):
+        raise InvalidSettings(
+            "FOREWARN_FORMATS: sparkplug_b cannot be shared among processes: an alias means nothing to one that did not see"
+            " the birth. Run a gateway of its own for it, with one worker and without FOREWARN_MQTT_SHARE"
+        )
+
+
+def _storing(
+    settings: Settings,
+    database: Database,
+    pace: Pace,
+    inbox: Inbox,
+    metrics: Metrics,
+    acknowledge: Acknowledge,
+    publish: Publish = lambda _: None,
+) -> Gateway:
+    acceptance, registry = accepting(settings, database, Profiles(settings.profile_dir))
+    return Gateway(
+        inbox=inbox,
+        acceptance=acceptance,
+        registry=registry,
+        store=TelemetryWriter(database, utc_now).store,
+        acknowledge=acknowledge,
+        publish=publish,
+        metrics=metrics,
+        pace=pace,
+    )
+
+
+def _receive(settings: Settings, database: Database, pace: Pace, *, workers: int, retire: bool) -> None:
+    formats = available()
+    filters = choose(settings.formats, formats).filters
+    everything = choose(",".join(formats), formats).filters
     link = Link(
         host=settings.mqtt_host,
         port=settings.mqtt_port,
@@ -47,40 +108,43 @@ def gateway(settings: Settings) -> None:
         client_id=settings.mqtt_client_id,
         receive_maximum=settings.mqtt_receive_maximum,
         share=settings.mqtt_share,
-        filters=formats.filters,
+        filters=filters,
+        others=tuple(one for one in everything if one not in filters),
+        retire=retire,
     )
     # Twice the messages that a broker may have under way: after a reconnect it sends the unacknowledged ones again.
     inbox = Inbox(most=2 * settings.mqtt_receive_maximum)
     metrics = Metrics(inbox)
-    with _database(settings) as database:
-        acceptance, registry = accepting(settings, database, Profiles(settings.profile_dir))
-        subscriber = Subscriber(link, inbox, metrics, max_payload=settings.max_payload)
-        loop = Gateway(
+    subscriber = Subscriber(link, inbox, metrics, max_payload=settings.max_payload)
+    loop: Gateway | Workers
+    if workers == 1:
+        loop = _storing(settings, database, pace, inbox, metrics, subscriber.acknowledge, subscriber.publish)
+    else:
+        loop = Workers(
+            command=[sys.executable, "-m", "cli", "gateway", "--worker"],
+            environment=os.environ,
+            count=workers,
             inbox=inbox,
-            acceptance=acceptance,
-            registry=registry,
-            store=TelemetryWriter(database, utc_now).store,
             acknowledge=subscriber.acknowledge,
-            publish=subscriber.publish,
             metrics=metrics,
-            # Half of what may be under way, so that the broker sends on while a batch is stored.
-            pace=Pace(most=max(1, settings.mqtt_receive_maximum // 2)),
+            pace=pace,
         )
 
-        def stop(_signal: int, _frame: FrameType | None) -> None:
-            subscriber.pause()
-            loop.stop()
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        subscriber.pause()
+        loop.stop()
 
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        if settings.metrics_port:
-            start_http_server(settings.metrics_port, registry=metrics.registry)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, registry=metrics.registry)
+    with Heartbeat(database, part="gateway", instance=link.client_id, now=utc_now, detail=metrics.state):
         subscriber.start()
         try:
             loop.run()
         finally:
             subscriber.close()
-        subscriber.check()
+    subscriber.check()
 
 
 @click.group("dead-letters")

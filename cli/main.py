@@ -21,6 +21,7 @@ COMMANDS = {
     "token": "cli.api:token",
     "simulate": "cli.simulate:simulate",
     "replay": "cli.replay:replay",
+    "backtest": "cli.backtest:backtest",
     "demo": "cli.demo:demo",
 }
 

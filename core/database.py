@@ -40,6 +40,10 @@ class Queries:
         return list(self._texts)
 
 
+_NOTICE_SILENCE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+"""A server behind a network that fell silent counts as away after about 25 s, not when the system gives up: in hours."""
+
+
 class Database:
     """A pool of connections to one database. Opens on first use; `close` when done.
 
@@ -55,7 +59,7 @@ class Database:
             timeout=wait,
             reconnect_timeout=5.0,
             check=ConnectionPool.check_connection,
-            kwargs={"row_factory": dict_row, "application_name": name, "connect_timeout": 5},
+            kwargs={"row_factory": dict_row, "application_name": name, "connect_timeout": 5, **_NOTICE_SILENCE},
             connection_class=psycopg.Connection[DictRow],
         )
 

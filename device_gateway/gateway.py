@@ -128,7 +128,7 @@ class Gateway:
             try:
                 self._process(messages, accepted)
             except DatabaseAway as error:
-                self._metrics.database_away.set(1)
+                self._metrics.away(True)
                 if not away:
                     _log.error("the database is away; messages wait, unacknowledged", error=str(error))
                 away = True
@@ -138,7 +138,7 @@ class Gateway:
                 pause = min(2 * pause, self._pace.longest_pause)
             else:
                 if away:
-                    self._metrics.database_away.set(0)
+                    self._metrics.away(False)
                     _log.info("the database is back")
                 self._acceptance.forget(messages)
                 self._inbox.done()

@@ -1,4 +1,4 @@
-"""The gateway's side of MQTT, and the only file here that knows paho.
+"""The gateway's side of MQTT, and, with `wire`, the only file here that knows paho.
 
 One thread does all that touches the connection: it reads messages into the inbox and writes acknowledgements, many at
 once. paho connects, subscribes and keeps the connection alive; see `device_gateway.packets` for why it does not read
@@ -8,16 +8,13 @@ the messages.
 import contextlib
 import select
 import socket
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -30,6 +27,7 @@ from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.packets import Publish, complete, take_publishes
 from device_gateway.readings import KEPT_BYTES, Message
+from device_gateway.wire import Link, Wire
 
 _log = log.get("gateway.mqtt")
 
@@ -38,32 +36,12 @@ _SESSION_SECONDS = 7 * 86_400
 _KEEPALIVE = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _STEADY = 10.0
-_CHUNK = 262_144
 _MOST_REQUESTS = 1000
 """Messages to publish that wait for the connection; what comes on top takes the place of the oldest."""
 _OLD_PROTOCOL = "unsupported protocol version"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """Where the broker is and how to speak to it."""
-
-    host: str
-    port: int
-    username: str
-    password: str
-    version: str
-    tls: bool
-    ca_file: Path | None
-    client_id: str
-    receive_maximum: int
-    share: str
-    filters: tuple[str, ...]
-
-    @property
-    def subscriptions(self) -> list[str]:
-        """The topic filters that are subscribed to."""
-        return [f"$share/{self.share}/{one}" if self.share else one for one in self.filters]
+_ALONE = "run one worker, without FOREWARN_MQTT_SHARE"
+_QUIET = 2.0
+"""Seconds without a message after which a session that is to end holds none any more."""
 
 
 class Subscriber:
@@ -81,14 +59,16 @@ class Subscriber:
         self._five = link.version == "5"
         self._dropping = False
         self._failure: BrokerRefused | None = None
+        self._quiet_since: float | None = None
         self._acks: deque[tuple[int, int]] = deque()
         self._requests: deque[Request] = deque(maxlen=_MOST_REQUESTS)
         self._bell_in, self._bell_out = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
-        self._client = _Wire(link)
+        self._client = Wire(link)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
+        self._client.on_unsubscribe = self._on_unsubscribe
         # Set so that paho leaves writing to the loop below instead of writing each acknowledgement at once.
         self._client.on_socket_register_write = lambda *_: None
 
@@ -199,6 +179,8 @@ class Subscriber:
                 self._read_all()
             self._write(acks)
             client.loop_misc()
+            if self._retired():
+                self._end_session()
             if self._closing and self._inbox.closed and not acks and not self._acks:
                 self._leave()
 
@@ -218,6 +200,8 @@ class Subscriber:
                 messages.append(Message(topic.decode("utf-8", "replace"), kept, size, now, self._epoch, mid))
                 now += 1
             self._received = now - 1
+            if messages and self._quiet_since is not None:
+                self._quiet_since = time.monotonic()
             dropped = self._inbox.put(messages)
             if dropped:
                 self._metrics.dropped.inc(dropped)
@@ -248,6 +232,20 @@ class Subscriber:
             with contextlib.suppress(OSError):
                 del acks[: client.send(acks)]
 
+    def _retired(self) -> bool:
+        """Whether all that the broker held for a session that is to end was taken, stored and acknowledged."""
+        quiet = self._quiet_since is not None and time.monotonic() - self._quiet_since > _QUIET
+        return quiet and not self._inbox.held and not self._acks and not self._closing
+
+    def _end_session(self) -> None:
+        self._closing = True
+        self._inbox.close()
+        if self._five:
+            properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = 0
+            self._client.disconnect(properties=properties)
+        self._leave()
+
     def _leave(self) -> None:
         self._client.disconnect()
         while self._client.socket() is not None and self._client.want_write():
@@ -255,11 +253,13 @@ class Subscriber:
                 return
 
     def _on_connect(
-        self, client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, _properties: object
+        self, client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: object
     ) -> None:
         if reason.is_failure:
-            text = str(reason).lower()
-            hint = "; set FOREWARN_MQTT_VERSION=3.1.1" if text == _OLD_PROTOCOL and self._link.version == "5" else ""
+            hint = ""
+            if self._five and str(reason).lower() == _OLD_PROTOCOL:
+                alone = f"; it has no MQTT 5 and so no shared subscriptions: {_ALONE}, and" if self._link.share else ";"
+                hint = f"{alone} set FOREWARN_MQTT_VERSION=3.1.1"
             error = f"the broker at {self._link.host}:{self._link.port} refused the connection: {reason}{hint}"
             if self._epoch == 0:
                 self._failure = BrokerRefused(error)
@@ -269,8 +269,15 @@ class Subscriber:
             return
         self._epoch += 1
         self._welcome = True
-        self._metrics.connected.set(1)
-        if self._link.version == "5":
+        self._quiet_since = None
+        self._metrics.connected(True)
+        if self._link.retire:
+            self._client.unsubscribe([*self._link.subscriptions, *self._link.former])
+        elif self._link.share and getattr(properties, "SharedSubscriptionAvailable", 1) == 0:
+            self._failure = BrokerRefused(f"the broker has no shared subscriptions; {_ALONE}")
+            self._leave()
+            return
+        elif self._five:
             # Retained messages come with a new subscription only, not with each connection.
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
             client.subscribe([(one, options) for one in self._link.subscriptions])
@@ -288,65 +295,24 @@ class Subscriber:
                 )
                 self._leave()
                 return
-        _log.info("subscribed", to=", ".join(self._link.subscriptions))
+        if self._five:
+            # What a session was subscribed to before would bring every message twice, or what is read no more. After the
+            # new subscription, not before it: in between nothing would be queued.
+            self._client.unsubscribe(self._link.former)
+        _log.info("subscribed", to=", ".join(self._link.subscriptions), client_id=self._link.client_id)
+
+    def _on_unsubscribe(self, *_: object) -> None:
+        if self._link.retire:
+            self._quiet_since = time.monotonic()
+            _log.info("unsubscribed; storing what the broker still holds", client_id=self._link.client_id)
 
     def _on_disconnect(
         self, _client: Client, _userdata: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
-        self._metrics.connected.set(0)
+        self._metrics.connected(False)
         if self._closing:
             _log.info("left the broker")
         elif self._welcome:
-            _log.warning("the connection to the broker ended", reason=str(reason))
-
-
-class _Wire(Client):
-    """paho's client, reading from a buffer of ours instead of from the socket, byte by byte."""
-
-    def __init__(self, link: Link) -> None:
-        five = link.version == "5"
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id=link.client_id,
-            clean_session=None if five else False,
-            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        self.buffer = bytearray()
-        self.ended = False
-        if link.username:
-            self.username_pw_set(link.username, link.password)
-        if link.tls:
-            self.tls_set_context(ssl.create_default_context(cafile=str(link.ca_file) if link.ca_file else None))
-
-    def renew(self) -> None:
-        """Forgets what an earlier connection left."""
-        self.buffer.clear()
-        self.ended = False
-
-    def fill(self) -> None:
-        """Reads what has come."""
-        before = len(self.buffer)
-        try:
-            while len(self.buffer) - before < _CHUNK:
-                data = super()._sock_recv(_CHUNK)
-                if not data:
-                    self.ended = True
-                    return
-                self.buffer += data
-        except BlockingIOError:
-            return
-        except OSError:
-            self.ended = True
-
-    def send(self, data: bytearray) -> int:
-        """Writes the beginning of `data`; returns how many bytes. Raises OSError."""
-        return super()._sock_send(data)
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if not self.buffer and not self.ended:
-            raise BlockingIOError
-        data = bytes(self.buffer[:bufsize])
-        del self.buffer[:bufsize]
-        return data
+            taken = str(reason).lower() == "session taken over"
+            hint = {"hint": "another gateway has this FOREWARN_MQTT_CLIENT_ID; give each its own"} if taken else {}
+            _log.warning("the connection to the broker ended", reason=str(reason), **hint)

@@ -101,7 +101,10 @@ def publish_live(
     """
     began, from_time = clock(), run.now
     behind = began - from_time > INTERVAL
-    online: dict[int, bool] = {}
+    # Who has power says so at once; who loses it, or the home's WiFi, is seen at the end of an interval.
+    online = dict(enumerate(run.powered.tolist()))
+    for at, is_online in online.items():
+        publisher.send(_topic(run.names[at], "status"), b"online" if is_online else b"offline", lane=at, retain=True)
     while True:
         end = run.now + INTERVAL
         due = max(end, began + (end - from_time) / speed) if behind else end
@@ -113,7 +116,7 @@ def publish_live(
         chunk = run.advance(end)
         there = (np.isfinite(chunk.values).any(axis=2) & (chunk.arrivals == chunk.times)).any(axis=1)
         for at, device in enumerate(chunk.devices):
-            if online.get(at) != bool(there[at]):
+            if online[at] != bool(there[at]):
                 online[at] = bool(there[at])
                 publisher.send(_topic(device, "status"), b"online" if there[at] else b"offline", lane=at, retain=True)
         _send(chunk, publisher, feed, sent)

@@ -112,6 +112,11 @@ class Run:
         while self.now < plan.start:
             self._interval()
 
+    @property
+    def powered(self) -> npt.NDArray[np.bool_]:
+        """[D] whether each device has power at `now`."""
+        return self._was_powered
+
     def advance(self, until: datetime) -> Chunk:
         """Runs to `until`, rounded down to the end of an interval, and gives what was measured on the way."""
         count = max(0, int((until - self.now) / INTERVAL))

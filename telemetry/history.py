@@ -106,6 +106,12 @@ def series_of(connection: Connection, devices: Sequence[int]) -> list[tuple[int,
     return [(row["id"], row["device_id"], row["signal"]) for row in rows]
 
 
+def spans_of_profile(connection: Connection, profile: str, since: datetime) -> list[tuple[int, str, int, int]]:
+    """`(id, name, first, last)` of a profile's devices that measured anything since a time; times in microseconds."""
+    rows = connection.execute(_SQL["spans_of_profile"], {"profile": profile, "since": since})
+    return [(row["id"], row["name"], micros(row["first"]), micros(row["last"])) for row in rows]
+
+
 def micros(time: datetime) -> int:
     """Microseconds since the epoch."""
     return round((time - _EPOCH) / _MICROSECOND)

@@ -15,3 +15,13 @@ COPY (
 
 -- series_of: all series of some devices
 SELECT id, device_id, signal FROM series WHERE device_id = ANY(%(devices)s) ORDER BY id;
+
+-- spans_of_profile: devices of a profile that measured anything since a time: first and last
+SELECT d.id, d.name, min(f.time) AS first, max(l.time) AS last
+  FROM device d
+  JOIN series s ON s.device_id = d.id
+  CROSS JOIN LATERAL (SELECT r.time FROM reading r WHERE r.series_id = s.id AND r.time >= %(since)s ORDER BY r.time LIMIT 1) f
+  CROSS JOIN LATERAL (SELECT r.time FROM reading r WHERE r.series_id = s.id ORDER BY r.time DESC LIMIT 1) l
+ WHERE d.profile = %(profile)s
+ GROUP BY d.id, d.name
+ ORDER BY d.name;

@@ -196,6 +196,7 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
     },
     hooks: {
       drawClear: [(u) => shade(u, facts, chosen, colour)],
+      draw: [(u) => label(u, facts, colour)],
       setSelect: [
         (u) => {
           if (u.select.width < 4) return;
@@ -255,21 +256,40 @@ function shade(u, facts, chosen, colour) {
     ctx.fillStyle = `${colour(`chart-${signal.colour}`)}14`;
     ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
   }
-  ctx.font = `${11 * pixels}px system-ui, sans-serif`;
-  ctx.textBaseline = "top";
-  const shown = facts.findings.filter((f) => f.from / 1000 < u.scales.x.max && (f.to ?? Infinity) / 1000 > u.scales.x.min);
-  shown.sort((a, b) => a.from - b.from).forEach((finding, row) => {
+  for (const finding of visible(u, facts)) {
     const left = Math.max(bbox.left, u.valToPos(finding.from / 1000, "x", true));
     const right = Math.min(bbox.left + bbox.width, u.valToPos((finding.to ?? facts.until) / 1000, "x", true));
     const urgent = finding.severity === "critical";
     ctx.fillStyle = `${colour(urgent ? "bad" : "warn-dot")}1e`;
     ctx.fillRect(left, bbox.top, Math.max(right - left, 2 * pixels), bbox.height);
-    ctx.fillStyle = colour("ink");
+  }
+  ctx.restore();
+}
+
+// Over the lines and the grid: what the findings are called, on a ground of its own.
+function label(u, facts, colour) {
+  const { ctx, bbox } = u;
+  const pixels = devicePixelRatio;
+  ctx.save();
+  ctx.font = `${11 * pixels}px system-ui, sans-serif`;
+  ctx.textBaseline = "top";
+  visible(u, facts).forEach((finding, row) => {
+    const left = Math.max(bbox.left, u.valToPos(finding.from / 1000, "x", true));
     const width = ctx.measureText(finding.title).width;
     const at = Math.min(left + 4 * pixels, bbox.left + bbox.width - width - 4 * pixels);
-    ctx.fillText(finding.title, at, bbox.top + (4 + (row % 4) * 14) * pixels);
+    const top = bbox.top + (5 + (row % 4) * 16) * pixels;
+    ctx.fillStyle = `${colour("card")}d8`;
+    ctx.fillRect(at - 3 * pixels, top - 2 * pixels, width + 6 * pixels, 15 * pixels);
+    ctx.fillStyle = colour("ink");
+    ctx.fillText(finding.title, at, top);
   });
   ctx.restore();
+}
+
+function visible(u, facts) {
+  const { min, max } = u.scales.x;
+  const shown = facts.findings.filter((f) => f.from / 1000 < max && (f.to ?? Infinity) / 1000 > min);
+  return shown.sort((a, b) => a.from - b.from);
 }
 
 function tick(seconds, step, first) {

@@ -23,7 +23,6 @@ CREATE TABLE device (
     address       text NOT NULL DEFAULT '',
     status        text NOT NULL DEFAULT 'unknown' CHECK (status IN ('unknown', 'online', 'offline')),
     status_at     timestamptz,
-    clock_skew_s  double precision,
     created_at    timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX device_by_profile ON device (profile, id);
@@ -66,18 +65,7 @@ CREATE TABLE device_event (
     code          text NOT NULL,
     received_at   timestamptz NOT NULL,
     detail        jsonb NOT NULL DEFAULT '{}',
-    xact          xid8 NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (device_id, time, kind, code)
-);
-CREATE INDEX device_event_by_xact ON device_event (xact);
-
--- What a device said of itself, like its firmware: a row for each value, from when it was first said.
-CREATE TABLE device_attribute (
-    device_id     integer NOT NULL REFERENCES device (id),
-    name          text NOT NULL,
-    since         timestamptz NOT NULL,
-    value         text NOT NULL,
-    PRIMARY KEY (device_id, name, since)
 );
 
 CREATE TABLE dead_letter (

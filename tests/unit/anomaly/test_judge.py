@@ -102,6 +102,7 @@ def test_an_open_finding_is_extended_at_the_end_of_each_window(limit: Profile) -
     assert extended.change is Change.EXTENDED
     assert extended.at.timestamp() / 3600 == 4
     assert extended.score == pytest.approx(3.0)
+    assert extended.evidence[0].seen == 90
 
 
 def quiet(hours: int, seed: int = 1, devices: int = 1) -> Floats:

@@ -1,0 +1,1 @@
+"""What Forewarn promises, measured. Each module is a command: `python -m benchmarks.NAME`."""

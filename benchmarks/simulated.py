@@ -1,0 +1,127 @@
+"""How well failures of simulated refrigerators are foreseen, by fault: `python -m benchmarks.simulated`.
+
+A fleet with a ground truth is judged by the live code, without any label. A fault counts as warned when its failure mode
+opens a finding after the onset and before the failure; every other finding is false. The fleet runs on past the plan's
+end until the last planned failure has happened, so that none is left out.
+"""
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from anomaly.finding import Change, FindingChange
+from anomaly.judge import Judge
+from core.profile import Profiles
+from simulator import plan as planning
+from simulator.fleet import Fleet
+from simulator.plan import Plan
+from telemetry import window
+
+MONTH = timedelta(days=30)
+
+
+def judge(plan: Plan, *, until: datetime) -> list[FindingChange]:
+    """All findings of a plan's fleet, opened ones only; `device` is the position in the plan."""
+    profile = Profiles()["fridge"]
+    judge = Judge(profile)
+    state = judge.fresh(len(plan.devices))
+    run = Fleet(plan).run()
+    opened: list[FindingChange] = []
+    while run.now < until:
+        chunk = run.advance(min(run.now + timedelta(days=5), until))
+        order = [chunk.signals.index(name) for name in profile.signals]
+        values = chunk.values[:, :, order]
+        device, time, signal = np.nonzero(np.isfinite(values))
+        found = window.build(
+            devices=np.arange(len(plan.devices)),
+            signals=tuple(profile.signals),
+            tick=profile.tick // timedelta(microseconds=1),
+            device_at=device,
+            signal_at=signal,
+            times=chunk.times[time] * 1000,
+            values=values[device, time, signal],
+        )
+        opened += [c for c in judge.run(found, state) if c.change is Change.OPENED]
+    return opened
+
+
+def figures(plan: Plan, opened: list[FindingChange], *, until: datetime) -> dict[str, Any]:
+    """Warned share, lead and component by fault; false findings a device-month."""
+    faults = {fault.at: fault for fault in plan.faults}
+    leads: dict[str, list[float]] = defaultdict(list)
+    missed: dict[str, int] = defaultdict(int)
+    told = first_right = 0
+    right: set[int] = set()
+    for at, fault in faults.items():
+        own = [c for c in opened if c.device == at and fault.onset < c.at < fault.failure_time]
+        hits = [c.at for c in own if c.failure_mode == fault.failure_mode]
+        if hits:
+            leads[fault.failure_mode].append((fault.failure_time - min(hits)) / timedelta(days=1))
+        else:
+            missed[fault.failure_mode] += 1
+        if own:
+            told += 1
+            first_right += min(own, key=lambda c: c.at).failure_mode == fault.failure_mode
+        # After the failure the broken device is no healthy one: what is found then is neither right nor false.
+        right |= {
+            id(c)
+            for c in opened
+            if c.device == at and (c.at >= fault.failure_time or (c.failure_mode == fault.failure_mode and c in own))
+        }
+    false = [c for c in opened if id(c) not in right]
+    months = len(plan.devices) * ((until - plan.start) / MONTH)
+    warned = sum(len(days) for days in leads.values())
+    rows = [
+        {
+            "failure_mode": str(mode),
+            "faults": len(leads[mode]) + missed[mode],
+            "warned": len(leads[mode]) / max(1, len(leads[mode]) + missed[mode]),
+            "lead_median_days": float(np.median(leads[mode])) if leads[mode] else None,
+            "lead_p10_days": float(np.percentile(leads[mode], 10)) if leads[mode] else None,
+        }
+        for mode in sorted({*leads, *missed})
+    ]
+    return {
+        "devices": len(plan.devices),
+        "device_months": months,
+        "faults": len(faults),
+        "warned": warned / max(1, len(faults)),
+        "component_right": first_right / max(1, told),
+        "false_findings": len(false),
+        "false_per_device_month": len(false) / months,
+        "by_fault": rows,
+    }
+
+
+@click.command()
+@click.option("--devices", default=200, show_default=True)
+@click.option("--days", default=90, show_default=True)
+@click.option("--failing", default=90, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here too.")
+def main(devices: int, days: int, failing: int, seed: int, file: Path | None) -> None:
+    """Judge a simulated fleet and compare with its ground truth."""
+    end = datetime(2026, 6, 1, tzinfo=UTC)
+    plan = planning.make(seed=seed, devices=devices, days=days, failing=failing, end=end)
+    until = max([end, *(fault.failure_time + timedelta(hours=1) for fault in plan.faults)])
+    found = figures(plan, judge(plan, until=until), until=until)
+    print(f"{'fault':22}{'n':>5}{'warned':>9}{'lead median':>13}{'lead p10':>10}")
+    for row in found["by_fault"]:
+        lead, p10 = (f"{row[k]:.1f} d" if row[k] is not None else "-" for k in ("lead_median_days", "lead_p10_days"))
+        print(f"{row['failure_mode']:22}{row['faults']:>5}{row['warned']:>9.2f}{lead:>13}{p10:>10}")
+    print(
+        f"warned {found['warned']:.3f} of {found['faults']} faults, component right first {found['component_right']:.3f}"
+    )
+    print(f"false findings {found['false_findings']} in {found['device_months']:.0f} device-months:", end=" ")
+    print(f"{found['false_per_device_month']:.4f} a device-month")
+    if file:
+        file.write_text(json.dumps(found, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

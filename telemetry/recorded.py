@@ -1,0 +1,225 @@
+"""Recorded data of a product: telemetry as Windows in the order of time, and what is known of its devices' past."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from core.errors import InvalidInput
+from core.profile import Profile
+from telemetry import window
+from telemetry.table import BadTable, Table
+from telemetry.window import Floats, Ints, Window
+
+_MOST_CELLS = 1_000_000
+"""Cells of a window at the most: history of any length is judged in little memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """N rows of telemetry of D devices, oldest first.
+
+    devices: D names. signals: S names. device: [N] positions in `devices`. times: [N] microseconds since the epoch.
+    values: [N, S] in the signals' units, NaN where nothing was measured. tick: microseconds.
+    """
+
+    devices: tuple[str, ...]
+    signals: tuple[str, ...]
+    device: Ints
+    times: Ints
+    values: Floats
+    tick: int
+
+    def windows(self, *, most_cells: int = _MOST_CELLS) -> Iterator[Window]:
+        """All windows in the order of time, each with all devices, as the live engine would build them."""
+        starts = self.times - self.times % self.tick
+        # Rows at which a new tick begins; a window takes as many ticks as its size allows.
+        news = np.nonzero(np.diff(starts, prepend=-1 if not len(starts) else starts[0] - 1))[0]
+        most = max(1, most_cells // (len(self.devices) * len(self.signals)))
+        cuts = [*news[::most].tolist(), len(starts)]
+        for low, high in pairwise(cuts):
+            row, signal = np.nonzero(np.isfinite(self.values[low:high]))
+            yield window.build(
+                devices=np.arange(len(self.devices), dtype=np.int64),
+                signals=self.signals,
+                tick=self.tick,
+                device_at=self.device[low:high][row],
+                signal_at=signal,
+                times=self.times[low:high][row],
+                values=self.values[low:high][row, signal],
+            )
+
+    def of(self, names: Collection[str]) -> Self:
+        """The rows of some devices alone."""
+        kept = [at for at, name in enumerate(self.devices) if name in names]
+        place = np.full(len(self.devices), -1)
+        place[kept] = np.arange(len(kept))
+        mine = place[self.device] >= 0
+        return replace(
+            self,
+            devices=tuple(self.devices[at] for at in kept),
+            device=place[self.device[mine]],
+            times=self.times[mine],
+            values=self.values[mine],
+        )
+
+    def rows(self) -> list[Ints]:
+        """The rising times of each device's rows."""
+        order = np.argsort(self.device, kind="stable")
+        counts = np.bincount(self.device, minlength=len(self.devices))
+        return np.split(self.times[order], np.cumsum(counts)[:-1])
+
+    def spans(self) -> tuple[Ints, Ints]:
+        """[D] the first and the last time of each device."""
+        first = np.full(len(self.devices), np.iinfo(np.int64).max)
+        last = np.full(len(self.devices), np.iinfo(np.int64).min)
+        np.minimum.at(first, self.device, self.times)
+        np.maximum.at(last, self.device, self.times)
+        return first, last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happenings:
+    """N things that happened to devices: error codes, replacements, failures. Oldest first.
+
+    device: [N] positions in the names that were given, -1 for another device. times: [N] microseconds since the epoch.
+    what: N texts, a code or a component.
+    """
+
+    device: Ints
+    times: Ints
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """N labelled intervals of abnormal behaviour. device: [N] positions. starts, ends: [N] microseconds, inclusive."""
+
+    device: Ints
+    starts: Ints
+    ends: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemainingLife:
+    """The true remaining life of N devices at a time. device: [N] positions. times: [N]. ticks: [N]."""
+
+    device: Ints
+    times: Ints
+    ticks: Floats
+
+
+def telemetry(file: Path, profile: Profile) -> Recording:
+    """The telemetry in `file`: columns device and time, and one for each signal, by its own name or the profile's
+    `columns`. Other columns are left out. Raises BadTable.
+    """
+    table = Table(file, needed=("device", "time"))
+    signals = tuple(profile.signals)
+    names, device = table.names("device")
+    times = table.times("time")
+    values = np.full((len(table), len(signals)), np.nan)
+    taken: dict[str, str] = {}
+    for column in table.columns:
+        mapped = profile.columns.get(column)
+        name, factor = (mapped.signal, mapped.factor) if mapped else (column, 1.0)
+        if name not in profile.signals or column in {"device", "time"}:
+            continue
+        if name in taken:
+            raise BadTable(file, 1, column, f"is the signal {name!r}, as is column {taken[name]!r}")
+        taken[name] = column
+        values[:, signals.index(name)] = table.numbers(column) * factor
+    if not taken:
+        known = ", ".join([*profile.columns, *signals])
+        raise BadTable(file, 1, "", f"no column is a signal of {profile.name}; known columns are {known}")
+    order = np.argsort(times, kind="stable")
+    return Recording(
+        devices=names,
+        signals=signals,
+        device=device[order],
+        times=times[order],
+        values=values[order],
+        tick=profile.tick // timedelta(microseconds=1),
+    )
+
+
+def happenings(file: Path, devices: tuple[str, ...], what: str) -> Happenings:
+    """Events (`what` is code), maintenance or failures (`what` is component). Raises BadTable."""
+    table = Table(file, needed=("device", "time", what))
+    texts, text_at = table.names(what)
+    times = table.times("time")
+    order = np.argsort(times, kind="stable")
+    return Happenings(
+        device=_positions(table, devices)[order],
+        times=times[order],
+        what=tuple(texts[at] for at in text_at[order]),
+    )
+
+
+def components(file: Path, found: Happenings, profile: Profile) -> Ints:
+    """[N] the position of each happening's component in the profile. Raises BadTable for one it does not have."""
+    known = tuple(profile.components)
+    for name in dict.fromkeys(found.what):
+        if name not in known:
+            reason = f"{profile.name} has no component {name!r}; it has {', '.join(known)}"
+            raise BadTable(file, None, "component", reason)
+    return np.array([known.index(name) for name in found.what], dtype=np.int64)
+
+
+def intervals(file: Path, devices: tuple[str, ...]) -> Intervals:
+    """Labelled intervals: device, start, end. Raises BadTable."""
+    table = Table(file, needed=("device", "start", "end"))
+    starts, ends = table.times("start"), table.times("end")
+    if (ends < starts).any():
+        raise BadTable(file, None, "end", f"row {int(np.argmax(ends < starts)) + 1} ends before it starts")
+    order = np.argsort(starts, kind="stable")
+    return Intervals(device=_positions(table, devices)[order], starts=starts[order], ends=ends[order])
+
+
+def remaining_life(file: Path, devices: tuple[str, ...], profile: Profile) -> RemainingLife:
+    """True remaining lives: device, time, and remaining_cycles (ticks of the profile) or remaining_hours."""
+    table = Table(file, needed=("device", "time"))
+    if "remaining_cycles" in table.columns:
+        ticks = table.numbers("remaining_cycles")
+    elif "remaining_hours" in table.columns:
+        ticks = table.numbers("remaining_hours") * (timedelta(hours=1) / profile.tick)
+    else:
+        raise BadTable(file, 1, "remaining_cycles", "no such column, and no remaining_hours either")
+    if not np.isfinite(ticks).all():
+        raise BadTable(file, None, "", "a device has no remaining life given")
+    return RemainingLife(device=_positions(table, devices), times=table.times("time"), ticks=ticks)
+
+
+def attributes(file: Path, devices: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Attributes of devices as texts, by device and column; devices that are not asked for are left out."""
+    table = Table(file, needed=("device",))
+    names, device_at = table.names("device")
+    wanted = set(devices)
+    result: dict[str, dict[str, str]] = {}
+    for column in table.columns:
+        if column == "device":
+            continue
+        texts, text_at = table.names(column)
+        for device, text in zip(device_at.tolist(), text_at.tolist(), strict=True):
+            if names[device] in wanted:
+                result.setdefault(names[device], {})[column] = texts[text]
+    return result
+
+
+def positions(names: tuple[str, ...], devices: tuple[str, ...]) -> Ints:
+    """Where `names` stand in `devices`. Raises InvalidInput for one that is not there."""
+    place = {name: at for at, name in enumerate(devices)}
+    for name in names:
+        if name not in place:
+            raise InvalidInput(f"no device {name!r} in the telemetry, which has {len(devices)} devices")
+    return np.array([place[name] for name in names], dtype=np.int64)
+
+
+def _positions(table: Table, devices: tuple[str, ...]) -> Ints:
+    names, at = table.names("device")
+    place = {name: position for position, name in enumerate(devices)}
+    known = np.array([place.get(name, -1) for name in names], dtype=np.int64)
+    return known[at] if len(known) else at
