@@ -14,6 +14,7 @@ from device_gateway.formats import Formats, Route
 from device_gateway.mapping import attributes_of, fault_of, in_units, renamed
 from device_gateway.readings import (
     KEPT_BYTES,
+    NO_READINGS,
     Attribute,
     Batch,
     DeadLetter,
@@ -246,7 +247,7 @@ class _Work:
     def _readings(self) -> Readings:
         registry = self._registry
         if not self._samples:
-            return _NOTHING
+            return NO_READINGS
         count = np.array(self._count)
         message = np.array(self._message)
         received = np.array([m.received for m in self._messages], dtype=np.int64)
@@ -329,14 +330,4 @@ def dead_letter(message: Message, reason: Reason, details: Sequence[str]) -> Dea
 
 def only(letters: Sequence[DeadLetter]) -> Batch:
     """A batch of dead letters alone."""
-    return Batch(readings=_NOTHING, dead_letters=tuple(letters))
-
-
-_NOTHING = Readings(
-    device=np.zeros(0, dtype=np.int32),
-    series=np.zeros(0, dtype=np.int32),
-    time=np.zeros(0, dtype=np.int64),
-    received=np.zeros(0, dtype=np.int64),
-    value=np.zeros(0),
-    quality=np.zeros(0, dtype=np.int16),
-)
+    return Batch(dead_letters=tuple(letters))

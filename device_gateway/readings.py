@@ -54,6 +54,16 @@ class Readings:
         return len(self.series)
 
 
+NO_READINGS = Readings(
+    device=np.zeros(0, dtype=np.int32),
+    series=np.zeros(0, dtype=np.int32),
+    time=np.zeros(0, dtype=np.int64),
+    received=np.zeros(0, dtype=np.int64),
+    value=np.zeros(0),
+    quality=np.zeros(0, dtype=np.int16),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One discrete message of a device; `detail` is a JSON object as text."""
@@ -107,7 +117,7 @@ class Batch:
     ours by so many seconds.
     """
 
-    readings: Readings
+    readings: Readings = field(default_factory=lambda: NO_READINGS)
     events: tuple[Event, ...] = ()
     statuses: tuple[Status, ...] = ()
     attributes: tuple[Attribute, ...] = ()
