@@ -150,6 +150,7 @@ def needs(role: Role) -> Callable[[Request], Caller]:
 
 Viewer = Annotated[Caller, Depends(needs(Role.VIEWER))]
 Agent = Annotated[Caller, Depends(needs(Role.AGENT))]
+Admin = Annotated[Caller, Depends(needs(Role.ADMIN))]
 
 
 def local_path(target: str) -> str:

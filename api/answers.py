@@ -57,6 +57,7 @@ class Device(Answer):
     status_at: UtcTime | None
     created_at: UtcTime
     last_reading_at: UtcTime | None
+    clock_skew_s: float | None
     judged_until: UtcTime | None
     living_tickets: int
 
@@ -68,8 +69,39 @@ class LatestReading(Answer):
     quality: int
 
 
+class DeviceAttribute(Answer):
+    """What a device said of itself, like its firmware; `until` is None for what still holds."""
+
+    name: str
+    value: str
+    since: UtcTime
+    until: UtcTime | None
+
+
+class DeviceEvent(Answer):
+    """`time` is the device's, `received_at` ours."""
+
+    time: UtcTime
+    received_at: UtcTime
+    kind: str
+    code: str
+    detail: dict[str, Any]
+
+
+class NewDeviceEvent(BaseModel):
+    """An event that a person or another program records of a device, like maintenance that was done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Annotated[Words, Field(min_length=1, max_length=128)]
+    code: Annotated[Words, Field(max_length=128)] = ""
+    time: UtcTime | None = None
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
 class DeviceDetail(Device):
     readings: list[LatestReading]
+    attributes: list[DeviceAttribute]
 
 
 class Finding(Answer):
@@ -158,6 +190,28 @@ class DeadLetter(Answer):
     payload_bytes: int
     reason: str
     detail: str
+
+
+class WhichLetters(BaseModel):
+    """Which dead letters to try again; those received from `after` on and before `before`. Nothing given means all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: Annotated[list[Number], Field(min_length=1, max_length=1000)] | None = None
+    reason: Annotated[Words, Field(max_length=200)] | None = None
+    after: UtcTime | None = None
+    before: UtcTime | None = None
+
+
+class Replayed(BaseModel):
+    """How many dead letters were stored and so taken away, and how many are dead letters still."""
+
+    stored: int
+    kept: int
+
+
+class Deleted(BaseModel):
+    deleted: int
 
 
 class Columns(BaseModel):

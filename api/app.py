@@ -9,7 +9,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import health, pages, problems, rest
+from api import dead_letter_pages, health, pages, problems, rest, rest_ingest
 from api.access import Access
 from api.border import Border
 from api.parts import Parts
@@ -51,8 +51,8 @@ def create_app(settings: Settings, database: Database, *, clock: Clock = utc_now
     problems.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(health.router)
-    app.include_router(rest.router)
-    app.include_router(pages.router)
+    for router in (rest.router, rest_ingest.router, pages.router, dead_letter_pages.router):
+        app.include_router(router)
     return app
 
 

@@ -9,6 +9,9 @@ from api import views
 from core.database import Row
 from core.profile import Profile
 
+_MARKED = ("error", "maintenance", "attribute")
+"""Kinds of events that are marked in the chart: what may explain a change of the lines."""
+
 
 def facts(
     device: Row,
@@ -16,6 +19,7 @@ def facts(
     names: views.Names,
     findings: Sequence[Row],
     readings: Sequence[Row],
+    events: Sequence[Row],
     now: datetime,
 ) -> dict[str, Any]:
     """Signals in the profile's order, those at first chosen, normal bands and findings. Times in ms since epoch.
@@ -52,6 +56,11 @@ def facts(
                 "severity": finding["severity"],
             }
             for finding in findings
+        ],
+        "events": [
+            {"at": _ms(event["time"]), "title": views.event_title(event, names), "kind": event["kind"]}
+            for event in events
+            if event["kind"] in _MARKED
         ],
     }
 

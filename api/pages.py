@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api import cursor, views
-from api.access import COOKIE, SESSION, Access, Agent, Caller, Role, Viewer, local_path
+from api.access import COOKIE, SESSION, Access, Agent, Caller, Viewer, local_path
 from api.answers import Number, Words
 from api.chart import facts
+from api.frame import address, frame, names_of
 from api.parts import Parts, parts
 from api.rendering import page
 from api.store import TicketFilter
@@ -22,6 +22,8 @@ from proactive.ticket import ALLOWED, Resolution, TicketState
 router = APIRouter(include_in_schema=False)
 
 PAGE = 50
+EVENTS = 100
+"""Events of a device that its page shows."""
 LIVING = ("new", "open", "pending", "on_hold")
 DONE = {
     "taken": "You have this ticket now.",
@@ -93,13 +95,13 @@ def queue(
     following = None
     if len(rows) > PAGE:
         last = cursor.encode(shown[-1]["need"], shown[-1]["rank"], shown[-1]["id"])
-        following = _address("/", state=state, severity=severity, after=last)
+        following = address("/", state=state, severity=severity, after=last)
     counts = part.console.ticket_counts()
     by_state, by_severity = _count(counts, state)
     return page(
         request,
         "queue.html",
-        **_frame(part, caller, counts),
+        **frame(part, caller, counts),
         tickets=[_with_words(part, row) for row in shown],
         state=state,
         severity=severity,
@@ -107,8 +109,8 @@ def queue(
         by_severity=by_severity,
         following=following,
         first=after is None,
-        address=_address,
-        here=_address("/", state=state, severity=severity, after=after),
+        address=address,
+        here=address("/", state=state, severity=severity, after=after),
     )
 
 
@@ -125,12 +127,12 @@ def devices(
     rows = part.console.devices(limit=PAGE + 1, after=name, search=search.strip() or None)
     shown = rows[:PAGE]
     more = len(rows) > PAGE
-    following = _address("/devices", search=search, after=cursor.encode(shown[-1]["name"])) if more else None
+    following = address("/devices", search=search, after=cursor.encode(shown[-1]["name"])) if more else None
     return page(
         request,
         "devices.html",
-        **_frame(part, caller),
-        devices=[{**row, "names": _names(part, row)} for row in shown],
+        **frame(part, caller),
+        devices=[{**row, "names": names_of(part, row)} for row in shown],
         search=search,
         following=following,
         first=after is None,
@@ -142,16 +144,17 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
     """One device: chart, findings, tickets, condition."""
     part = parts(request)
     row = part.console.device(name)
-    names = _names(part, row)
+    names = names_of(part, row)
     findings = part.console.findings(limit=PAGE, device=name)
     tickets = part.console.tickets(TicketFilter(device=name), limit=PAGE, urgent_first=True)
     readings = part.console.latest_readings(name)
+    events = part.console.device_events(name, limit=EVENTS)
     bands = views.normal_bands(findings)
     worst = views.worst(findings)
     return page(
         request,
         "device.html",
-        **_frame(part, caller),
+        **frame(part, caller),
         device=row,
         names=names,
         findings=findings,
@@ -160,7 +163,10 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
         tickets=[_with_words(part, ticket) for ticket in tickets],
         readings=readings,
         bands=bands,
-        chart=facts(row, part.profile(row["profile"]), names, findings, readings, part.clock()),
+        events=[{**event, "title": views.event_title(event, names)} for event in events],
+        firmware=[a for a in part.console.device_attributes(name) if a["name"] == "firmware"],
+        skew=views.skew_line(row["clock_skew_s"], part.settings.clock_tolerance),
+        chart=facts(row, part.profile(row["profile"]), names, findings, readings, events, part.clock()),
     )
 
 
@@ -244,7 +250,7 @@ def _ticket_page(
         request,
         "ticket.html",
         status=status,
-        **_frame(part, caller),
+        **frame(part, caller),
         ticket=row,
         names=names,
         findings=findings,
@@ -257,12 +263,6 @@ def _ticket_page(
         done=done,
         error=error,
     )
-
-
-def _frame(part: Parts, caller: Caller, counts: list[Row] | None = None) -> dict[str, Any]:
-    """What each page's head shows; `counts` where the page has them already."""
-    waiting = sum(row["tickets"] for row in counts or part.console.ticket_counts() if row["state"] in ("new", "open"))
-    return {"caller": caller, "may_act": caller.role.covers(Role.AGENT), "need_person": waiting}
 
 
 def _count(counts: list[Row], state: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -280,17 +280,7 @@ def _count(counts: list[Row], state: str) -> tuple[dict[str, int], dict[str, int
 
 
 def _with_words(part: Parts, row: Row) -> Row:
-    return {**row, "names": _names(part, row), "notice": views.notice_line(row, part.clock())}
-
-
-def _names(part: Parts, row: Row) -> views.Names:
-    return views.Names(row["profile"], part.profile(row["profile"]))
-
-
-def _address(path: str, **query: str | None) -> str:
-    """A path with those values of `query` that are set."""
-    filled = {key: value for key, value in query.items() if value}
-    return f"{path}?{urlencode(filled)}" if filled else path
+    return {**row, "names": names_of(part, row), "notice": views.notice_line(row, part.clock())}
 
 
 def _back(number: int, done: str) -> Response:

@@ -51,7 +51,7 @@ WITH page AS (
     LIMIT %(limit)s
 )
 SELECT p.id, p.name, p.profile, p.customer, p.model, p.serial, p.firmware, p.site, p.address, p.status, p.status_at,
-       p.created_at, coalesce(p.time_zone, 'UTC') AS time_zone,
+       p.clock_skew_s, p.created_at, coalesce(p.time_zone, 'UTC') AS time_zone,
        (SELECT max(last.time) FROM series s CROSS JOIN LATERAL
             (SELECT r.time FROM reading r WHERE r.series_id = s.id ORDER BY r.time DESC LIMIT 1) last
         WHERE s.device_id = p.id) AS last_reading_at,
@@ -150,6 +150,28 @@ WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
   AND (%(after)s::bigint IS NULL OR id < %(after)s)
 ORDER BY id DESC
 LIMIT %(limit)s;
+
+-- dead_letter_counts: how many dead letters there are of each reason, and the first and last time of receipt.
+SELECT reason, count(*) AS letters, min(received_at) AS first, max(received_at) AS last
+FROM dead_letter GROUP BY reason ORDER BY letters DESC, reason;
+
+-- device_events: one page of a device's events, newest first. A cursor is the key of the last row seen.
+SELECT e.time, e.received_at, e.kind, e.code, e.detail
+FROM device d JOIN device_event e ON e.device_id = d.id
+WHERE d.name = %(device)s
+  AND (%(kind)s::text IS NULL OR e.kind = %(kind)s)
+  AND (%(start)s::timestamptz IS NULL OR e.time >= %(start)s)
+  AND (%(stop)s::timestamptz IS NULL OR e.time < %(stop)s)
+  AND (%(after_time)s::timestamptz IS NULL
+       OR (e.time, e.kind, e.code) < (%(after_time)s::timestamptz, %(after_kind)s::text, %(after_code)s::text))
+ORDER BY e.time DESC, e.kind DESC, e.code DESC
+LIMIT %(limit)s;
+
+-- device_attributes: what a device said of itself, by name, the newest value of each first.
+SELECT a.name, a.value, a.since, lead(a.since) OVER (PARTITION BY a.name ORDER BY a.since) AS until
+FROM device d JOIN device_attribute a ON a.device_id = d.id
+WHERE d.name = %(device)s
+ORDER BY a.name, a.since DESC;
 
 -- totals: the numbers that `/metrics` shows.
 SELECT (SELECT count(*) FROM ticket WHERE state NOT IN ('solved', 'closed')) AS open_tickets,

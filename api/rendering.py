@@ -40,6 +40,7 @@ _TEMPLATES.globals.update(
     quantity=views.quantity,
     waiting=views.waiting,
     tone_of=views.tone_of,
+    event_text=views.event_text,
     STATES=views.STATES,
     SEVERITIES=views.SEVERITIES,
     RESOLUTIONS=views.RESOLUTIONS,

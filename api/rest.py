@@ -1,47 +1,24 @@
 """REST under `/api/v1`: what the pages show as JSON, and what people do to tickets."""
 
-import base64
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from api import answers, cursor
 from api.access import Agent, Viewer
 from api.answers import Number, UtcTime, Words
+from api.paging import Cursor, Limit, Name, after_id, by_id, listing
 from api.parts import Parts, parts
 from api.store import MOST_RAW, TicketFilter
-from core.database import Row
 from core.errors import InvalidInput, NotFound
 from proactive.ticket import TicketState
 
 router = APIRouter(prefix="/api/v1")
 
-Limit = Annotated[int, Query(ge=1, le=500, description="How many at the most.")]
-Cursor = Annotated[Words | None, Query(max_length=1000, description="`next` of the page before.")]
-Name = Annotated[Words | None, Query(max_length=200)]
 Severity = Literal["critical", "major", "minor", "warning"]
-
-
-def _listing(
-    kind: type[BaseModel], rows: list[Row], limit: int, key: Callable[[Row], tuple[int | str, ...]]
-) -> dict[str, Any]:
-    """One page out of `limit` + 1 rows: the row beyond tells that there is a next page."""
-    shown = rows[:limit]
-    following = cursor.encode(*key(shown[-1])) if len(rows) > limit else None
-    return {"items": [kind.model_validate(row) for row in shown], "next": following}
-
-
-def _by_id(row: Row) -> tuple[int | str, ...]:
-    return (row["id"],)
-
-
-def _after_id(text: str | None) -> int | None:
-    return cursor.numbers(text, 1)[0] if text else None
 
 
 @router.get("/devices")
@@ -57,7 +34,7 @@ def list_devices(
     after = str(cursor.decode(cursor_, str)[0]) if cursor_ else None
     rows = parts(request).console.devices(limit=limit + 1, after=after, search=search or None, profile=profile)
     return answers.Listing[answers.Device].model_validate(
-        _listing(answers.Device, rows, limit, lambda row: (row["name"],))
+        listing(answers.Device, rows, limit, lambda row: (row["name"],))
     )
 
 
@@ -65,7 +42,13 @@ def list_devices(
 def get_device(request: Request, _caller: Viewer, name: Words) -> answers.DeviceDetail:
     """One device with the newest reading of each signal."""
     console = parts(request).console
-    return answers.DeviceDetail.model_validate({**console.device(name), "readings": console.latest_readings(name)})
+    return answers.DeviceDetail.model_validate(
+        {
+            **console.device(name),
+            "readings": console.latest_readings(name),
+            "attributes": console.device_attributes(name),
+        }
+    )
 
 
 @router.get("/devices/{name}/readings", response_model=answers.Columns)
@@ -120,9 +103,9 @@ def list_findings(
 ) -> answers.Listing[answers.Finding]:
     """Findings, newest first."""
     rows = parts(request).console.findings(
-        limit=limit + 1, after=_after_id(cursor_), device=device, is_open=is_open, kind=kind
+        limit=limit + 1, after=after_id(cursor_), device=device, is_open=is_open, kind=kind
     )
-    return answers.Listing[answers.Finding].model_validate(_listing(answers.Finding, rows, limit, _by_id))
+    return answers.Listing[answers.Finding].model_validate(listing(answers.Finding, rows, limit, by_id))
 
 
 @router.get("/tickets")
@@ -136,13 +119,13 @@ def list_tickets(
     cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
 ) -> answers.Listing[answers.Ticket]:
     """Tickets, newest first."""
-    last = _after_id(cursor_)
+    last = after_id(cursor_)
     rows = parts(request).console.tickets(
         TicketFilter(states=state, severity=severity, device=device),
         limit=limit + 1,
         after=(0, 0, last) if last is not None else None,
     )
-    return answers.Listing[answers.Ticket].model_validate(_listing(answers.Ticket, rows, limit, _by_id))
+    return answers.Listing[answers.Ticket].model_validate(listing(answers.Ticket, rows, limit, by_id))
 
 
 @router.get("/tickets/{ticket}")
@@ -186,22 +169,8 @@ def list_notices(
     cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
 ) -> answers.Listing[answers.Notice]:
     """Notices to customers, newest first."""
-    rows = parts(request).console.notices(limit=limit + 1, after=_after_id(cursor_), state=state, ticket=ticket)
-    return answers.Listing[answers.Notice].model_validate(_listing(answers.Notice, rows, limit, _by_id))
-
-
-@router.get("/dead-letters")
-def list_dead_letters(
-    request: Request,
-    _caller: Agent,
-    reason: Name = None,
-    limit: Limit = 50,
-    cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
-) -> answers.Listing[answers.DeadLetter]:
-    """Messages of devices that could not be stored, newest first."""
-    rows = parts(request).console.dead_letters(limit=limit + 1, after=_after_id(cursor_), reason=reason)
-    shown = [{**row, **_readable(row["payload"])} for row in rows]
-    return answers.Listing[answers.DeadLetter].model_validate(_listing(answers.DeadLetter, shown, limit, _by_id))
+    rows = parts(request).console.notices(limit=limit + 1, after=after_id(cursor_), state=state, ticket=ticket)
+    return answers.Listing[answers.Notice].model_validate(listing(answers.Notice, rows, limit, by_id))
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -220,10 +189,3 @@ def _detail(part: Parts, ticket: int) -> answers.TicketDetail:
             "findings": part.console.findings(limit=500, ticket=ticket),
         }
     )
-
-
-def _readable(payload: bytes) -> dict[str, str]:
-    try:
-        return {"payload": payload.decode("utf-8"), "encoding": "utf-8"}
-    except UnicodeDecodeError:
-        return {"payload": base64.b64encode(payload).decode(), "encoding": "base64"}

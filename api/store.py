@@ -172,6 +172,38 @@ class ConsoleStore:
         """Dead letters, newest first."""
         return self._rows("dead_letters", limit=limit, after=after, reason=reason)
 
+    def dead_letter_counts(self) -> list[Row]:
+        """By reason, most first: how many dead letters there are, and the first and last time of receipt."""
+        return self._rows("dead_letter_counts")
+
+    def device_events(
+        self,
+        device: str,
+        *,
+        limit: int,
+        after: tuple[datetime, str, str] | None = None,
+        kind: str | None = None,
+        start: datetime | None = None,
+        stop: datetime | None = None,
+    ) -> list[Row]:
+        """Events of a device in [start, stop), newest first. `after` is (time, kind, code)."""
+        time, after_kind, code = after or (None, None, None)
+        return self._rows(
+            "device_events",
+            device=device,
+            kind=kind,
+            start=start,
+            stop=stop,
+            after_time=time,
+            after_kind=after_kind,
+            after_code=code,
+            limit=limit,
+        )
+
+    def device_attributes(self, device: str) -> list[Row]:
+        """What a device said of itself, by name, and from when until when it held; `until` is None for what holds."""
+        return self._rows("device_attributes", device=device)
+
     def totals(self) -> Row:
         """Open tickets, due notices and dead letters, counted."""
         return self._rows("totals")[0]

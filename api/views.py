@@ -234,6 +234,64 @@ def quantity(value: float | None, unit: str) -> str:
     return f"{number} {unit}".strip()
 
 
+def payload_start(payload: bytes, most: int = 160) -> str:
+    """The beginning of a payload as text, or in hexadecimal where it is none."""
+    try:
+        # A letter may be cut in two at the end of the piece.
+        text = (
+            payload[: most + 3].decode("utf-8")
+            if len(payload) <= most + 3
+            else payload[:most].decode("utf-8", "ignore")
+        )
+        printable = all(letter.isprintable() or letter in "\n\r\t" for letter in text)
+    except UnicodeDecodeError:
+        text, printable = "", False
+    if not printable or (payload and not text):
+        text, most = payload[: most // 3 + 1].hex(" "), most - most % 3 - 1
+    return f"{text[:most]}…" if len(text) > most else text
+
+
+def replay_line(stored: int, kept: int) -> str:
+    """What trying dead letters again came to."""
+    if not stored and not kept:
+        return "There was no dead letter to try again."
+    left = f" {kept} cannot be used yet; each says why below." if kept else ""
+    return f"{stored} {'dead letter is' if stored == 1 else 'dead letters are'} stored now.{left}"
+
+
+_EVENTS = {"connect": "Connected", "disconnect": "Disconnected"}
+
+
+def event_title(event: Row, names: Names) -> str:
+    """An event in a few words."""
+    kind, code, detail = event["kind"], event["code"], event["detail"]
+    if kind in _EVENTS:
+        return _EVENTS[kind]
+    if kind == "attribute":
+        before = f" (before: {detail['before']})" if "before" in detail else ""
+        return f"{_words(code)} {detail.get('value', '')}{before}"
+    if kind == "maintenance":
+        return f"Maintenance: {names.component(str(detail.get('component', '')))}"
+    return f"{_words(kind)} {code}".strip()
+
+
+def event_text(event: Row) -> str:
+    """What an event says beyond its title."""
+    if event["kind"] in ("attribute", *_EVENTS):
+        return ""
+    shown = {key: value for key, value in event["detail"].items() if key != "component"}
+    text = shown.pop("text", None)
+    rest = [f"{key} {value}" for key, value in shown.items()]
+    return " · ".join([str(text), *rest] if text else rest)[:300]
+
+
+def skew_line(skew: float | None, tolerance: timedelta) -> str:
+    """That a clock is wrong, where it is by more than is tolerated; else nothing."""
+    if skew is None or abs(skew) <= tolerance.total_seconds():
+        return ""
+    return f"Its clock is {span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead'}"
+
+
 def _number(value: object) -> float | None:
     fits = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     return float(value) if fits else None  # type: ignore[arg-type]  # `fits` says that it is a number

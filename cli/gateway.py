@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,33 +18,25 @@ from core.errors import InvalidInput, InvalidSettings
 from core.heartbeat import Heartbeat
 from core.profile import Profiles
 from core.settings import Settings
-from device_gateway.acceptance import Acceptance
-from device_gateway.clock import Rules
-from device_gateway.decoders import DECODERS
+from device_gateway.decoder import Request
+from device_gateway.formats import available, choose
 from device_gateway.gateway import Gateway, Pace
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.mqtt import Subscriber
-from device_gateway.readings import Message, microseconds
-from device_gateway.registry import Registry
+from device_gateway.readings import Message
 from device_gateway.wire import Link
 from device_gateway.workers import Workers
-from telemetry.store import DeadLetterStore, DeviceLookUp, TelemetryWriter
+from telemetry.accepting import accepting
+from telemetry.accepting import replay as replay_letters
+from telemetry.store import DeadLetterStore, TelemetryWriter, Which
 
 Acknowledge = Callable[[Sequence[Message]], None]
+Publish = Callable[[Sequence[Request]], None]
 
 
 def _database(settings: Settings) -> Database:
     return Database(settings.database_url.get_secret_value(), size=settings.database_pool, name="forewarn-gateway")
-
-
-def _acceptance(settings: Settings, database: Database, *, interval: float = 0.5) -> tuple[Acceptance, Registry]:
-    profiles = dict(Profiles(settings.profile_dir))
-    registry = Registry(profiles, DeviceLookUp(database, profiles), time.monotonic, interval=interval)
-    rules = Rules(
-        tolerance=settings.clock_tolerance // timedelta(microseconds=1), earliest=microseconds(settings.earliest_time)
-    )
-    return Acceptance(registry, DECODERS["native"](), rules, max_payload=settings.max_payload), registry
 
 
 @click.command()
@@ -62,6 +53,7 @@ def gateway(settings: Settings, *, workers: int, retire: bool, worker: bool) -> 
             "FOREWARN_MQTT_SHARE: shared subscriptions came with MQTT 5; set FOREWARN_MQTT_VERSION=5 if the broker"
             " speaks it, or run one gateway, with --workers for more processes"
         )
+    _check_formats(settings, workers)
     # Part of what may be under way for each process, so that the broker sends on while batches are stored.
     pace = Pace(most=max(1, settings.mqtt_receive_maximum // (workers + 1)))
     with _database(settings) as database:
@@ -71,22 +63,40 @@ def gateway(settings: Settings, *, workers: int, retire: bool, worker: bool) -> 
         _receive(settings, database, pace, workers=workers, retire=retire)
 
 
+def _check_formats(settings: Settings, workers: int) -> None:
+    if choose(settings.formats, available()).stateful and (workers > 1 or settings.mqtt_share):
+        raise InvalidSettings(
+            "FOREWARN_FORMATS: sparkplug_b cannot be shared among processes: an alias means nothing to one that did not see"
+            " the birth. Run a gateway of its own for it, with one worker and without FOREWARN_MQTT_SHARE"
+        )
+
+
 def _storing(
-    settings: Settings, database: Database, pace: Pace, inbox: Inbox, metrics: Metrics, acknowledge: Acknowledge
+    settings: Settings,
+    database: Database,
+    pace: Pace,
+    inbox: Inbox,
+    metrics: Metrics,
+    acknowledge: Acknowledge,
+    publish: Publish = lambda _: None,
 ) -> Gateway:
-    acceptance, registry = _acceptance(settings, database)
+    acceptance, registry = accepting(settings, database, Profiles(settings.profile_dir))
     return Gateway(
         inbox=inbox,
         acceptance=acceptance,
         registry=registry,
         store=TelemetryWriter(database, utc_now).store,
         acknowledge=acknowledge,
+        publish=publish,
         metrics=metrics,
         pace=pace,
     )
 
 
 def _receive(settings: Settings, database: Database, pace: Pace, *, workers: int, retire: bool) -> None:
+    formats = available()
+    filters = choose(settings.formats, formats).filters
+    everything = choose(",".join(formats), formats).filters
     link = Link(
         host=settings.mqtt_host,
         port=settings.mqtt_port,
@@ -98,6 +108,8 @@ def _receive(settings: Settings, database: Database, pace: Pace, *, workers: int
         client_id=settings.mqtt_client_id,
         receive_maximum=settings.mqtt_receive_maximum,
         share=settings.mqtt_share,
+        filters=filters,
+        others=tuple(one for one in everything if one not in filters),
         retire=retire,
     )
     # Twice the messages that a broker may have under way: after a reconnect it sends the unacknowledged ones again.
@@ -106,7 +118,7 @@ def _receive(settings: Settings, database: Database, pace: Pace, *, workers: int
     subscriber = Subscriber(link, inbox, metrics, max_payload=settings.max_payload)
     loop: Gateway | Workers
     if workers == 1:
-        loop = _storing(settings, database, pace, inbox, metrics, subscriber.acknowledge)
+        loop = _storing(settings, database, pace, inbox, metrics, subscriber.acknowledge, subscriber.publish)
     else:
         loop = Workers(
             command=[sys.executable, "-m", "cli", "gateway", "--worker"],
@@ -183,22 +195,11 @@ def replay(settings: Settings, numbers: tuple[int, ...], reason: str | None, eve
     """
     if bool(numbers) + bool(reason) + everything != 1:
         raise InvalidInput("say which: numbers of dead letters, --reason or --all")
-    stored = kept = 0
     with _database(settings) as database:
-        # Here nobody floods the database with strangers: each letter is worth a look.
-        acceptance, registry = _acceptance(settings, database, interval=1e-9)
         store = DeadLetterStore(database)
-        letters = map(store.get, numbers) if numbers else store.each(reason=reason)
-        for letter in letters:
-            batch = acceptance.accept([letter.message()])
-            if batch.strangers and registry.refresh(batch.strangers):
-                batch = acceptance.accept([letter.message()])
-            if batch.dead_letters or not letter.complete:
-                kept += 1
-                continue
-            store.resolve(letter, batch, stored_at=utc_now())
-            stored += 1
-    click.echo(f"{stored} stored, {kept} are still dead letters")
+        letters = [store.get(number) for number in numbers] if numbers else store.each(Which(reason=reason))
+        done = replay_letters(settings, database, Profiles(settings.profile_dir), letters, clock=utc_now)
+    click.echo(f"{done.stored} stored, {done.kept} are still dead letters")
 
 
 @dead_letters.command("purge")
@@ -212,7 +213,7 @@ def purge(settings: Settings, older_than: str, reason: str | None, yes: bool) ->
     if not yes:
         click.confirm(f"Delete dead letters received before {before.isoformat(timespec='seconds')}?", abort=True)
     with _database(settings) as database:
-        click.echo(f"{DeadLetterStore(database).purge(before=before, reason=reason)} deleted")
+        click.echo(f"{DeadLetterStore(database).purge(Which(before=before, reason=reason))} deleted")
 
 
 def _age(text: str) -> timedelta:

@@ -159,7 +159,7 @@ def _column(value: object) -> object:
 
 
 class Column(_Part):
-    """Which signal a column of a recorded file is; `factor` brings its values to the signal's unit."""
+    """Which signal a foreign name is, of a recorded file or a device; `factor` brings its values to the signal's unit."""
 
     signal: Name
     factor: float = 1.0
@@ -173,7 +173,7 @@ class Profile(_Part):
     tick: Duration
     lateness: Duration = timedelta(0)
     silence_after: Duration
-    unknown_signals: Literal["dead_letter", "ignore"] = "dead_letter"
+    unknown_signals: Literal["dead_letter", "ignore", "keep"] = "dead_letter"
     signals: dict[Name, Signal] = Field(min_length=1)
     components: dict[Name, Component] = Field(min_length=1)
     failure_modes: dict[Name, FailureMode] = Field(default_factory=dict)

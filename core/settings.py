@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         pattern=r"^[^/+#\s]*$",
         description="Group of gateways that share the messages (`$share`), each with its own client id; empty takes all.",
     )
+    formats: str = Field(
+        "native",
+        description="Payload formats the gateway reads, separated by commas, each with a topic pattern of its own if need be: see docs/gateway.md.",
+    )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port on which `forewarn gateway` shows Prometheus metrics; 0 shows none."
     )

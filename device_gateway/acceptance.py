@@ -9,83 +9,139 @@ from collections.abc import Sequence
 import numpy as np
 
 from device_gateway.clock import LAST_TIME, Judged, Rules, judge
-from device_gateway.decoder import Decoder, Reason, Sample, Undecodable, shown
-from device_gateway.events import decode_events, decode_status
-from device_gateway.readings import KEPT_BYTES, Batch, DeadLetter, Event, Message, Quality, Readings, Status, moment
+from device_gateway.decoder import ATTRIBUTES, Decoded, Presence, Reason, Request, Said, Sample, Undecodable, shown
+from device_gateway.formats import Formats, Route
+from device_gateway.mapping import attributes_of, fault_of, in_units, renamed
+from device_gateway.readings import (
+    KEPT_BYTES,
+    NO_READINGS,
+    Attribute,
+    Batch,
+    DeadLetter,
+    Event,
+    Message,
+    Quality,
+    Readings,
+    Status,
+    moment,
+)
 from device_gateway.registry import Known, Registry
-from device_gateway.topics import Kind, Topic, parse
 
 _MOST_NAMED = 5
 _MOST_TOPICS = 100_000
+_MOST_KEPT = 200
+"""Signals beyond its profile that one device may have."""
+_NOT_FOR_US = frozenset({"commands", "results"})
+"""Commands go to devices, results to who sent the command."""
 
 
 class Acceptance:
     """Accepts messages of registered devices. max_payload: bytes of the largest payload that is decoded."""
 
-    def __init__(self, registry: Registry, decoder: Decoder, rules: Rules, *, max_payload: int) -> None:
+    def __init__(self, registry: Registry, formats: Formats, rules: Rules, *, max_payload: int) -> None:
         self._registry = registry
-        self._decoder = decoder
+        self._formats = formats
         self._rules = rules
         self._max_payload = max_payload
-        self._topics: dict[str, Topic | None] = {}
+        self._routes: dict[str, Route | None] = {}
+        self._decoded: dict[int, Decoded | Undecodable] = {}
 
     def accept(self, messages: Sequence[Message]) -> Batch:
-        """All that is in `messages`: readings, events, status and dead letters."""
+        """All that is in `messages`: readings, events, status and dead letters. May be asked again, until `forget`."""
         work = _Work(self._registry, self._rules, messages)
-        topics, decode, known = self._topics, self._decoder.decode, self._registry.get
-        if len(topics) > _MOST_TOPICS:
-            topics.clear()
+        routes, known, limit = self._routes, self._registry.get, self._max_payload
+        if len(routes) > _MOST_TOPICS:
+            routes.clear()
         for at, message in enumerate(messages):
             name = message.topic
-            topic = topics.get(name)
-            if topic is None:
-                topic = topics[name] = parse(name)
-                if topic is None:
-                    detail = f"{shown(name)} is not forewarn/v1/<device>/telemetry, events or status"
-                    work.refuse(at, [Undecodable(Reason.UNKNOWN_TOPIC, detail)])
-                    continue
-            if topic.kind is Kind.COMMANDS or topic.kind is Kind.RESULTS:
-                continue  # Not for the gateway: commands go to devices, results to who sent the command.
-            if message.size > self._max_payload:
-                detail = f"the payload has {message.size} bytes; at most {self._max_payload} are read"
+            route = routes.get(name)
+            if route is None:
+                route = routes[name] = self._formats.route(name)
+            if route is None or not route.source.device:
+                detail = (
+                    f"{shown(name)} is no topic of the formats that are read here, like forewarn/v1/<device>/telemetry"
+                )
+                work.refuse(at, [Undecodable(Reason.UNKNOWN_TOPIC, detail)])
+                continue
+            source, decoder = route.source, route.decoder
+            if source.kind in _NOT_FOR_US:
+                continue
+            if message.size > limit:
+                detail = f"the payload has {message.size} bytes; at most {limit} are read"
                 work.refuse(at, [Undecodable(Reason.TOO_LARGE, detail)])
                 continue
-            device = known(topic.device)
+            device = known(source.device)
+            if device is not None and not decoder.stateful:
+                decoded = decoder.decode(message.payload, source, message.received)
+            elif decoder.stateful:
+                decoded = self._decode_once(route, message)
+                if device is None and not isinstance(decoded, Undecodable):
+                    work.requests.extend(decoded.requests)
+                    if not (decoded.samples or decoded.events or decoded.refused):
+                        work.add_statuses(at, None, decoded.statuses)
+                        continue
             if device is None:
-                work.strangers.add(topic.device)
-                detail = f"no device {shown(topic.device)} is registered: see `forewarn device add`"
+                work.strangers.setdefault(source.device, set())
+                detail = f"no device {shown(source.device)} is registered: see `forewarn device add`"
                 work.refuse(at, [Undecodable(Reason.UNKNOWN_DEVICE, detail)])
+                if decoder.stateful and not isinstance(decoded, Undecodable):
+                    work.keep_letter(at, decoded)
                 continue
-            if topic.kind is Kind.TELEMETRY:
+            if isinstance(decoded, Undecodable):
+                work.refuse(at, [decoded])
+                continue
+            if decoded.samples:
                 if device.offsets is None:
-                    work.strangers.add(topic.device)
+                    work.strangers.setdefault(source.device, set())
                     detail = f"the device's profile {shown(device.profile)} is not among the profiles of this gateway"
                     work.refuse(at, [Undecodable(Reason.UNKNOWN_PROFILE, detail)])
-                    continue
-                decoded = decode(message.payload)
-                if isinstance(decoded, Undecodable):
-                    work.refuse(at, [decoded])
-                    continue
-                if decoded.refused:
-                    work.refuse(at, _minded(decoded.refused, device))
-                work.add(at, device, decoded.samples)
-            elif topic.kind is Kind.EVENTS:
-                work.add_events(at, device)
-            else:
-                work.add_status(at, device)
+                else:
+                    samples = decoded.samples
+                    if decoded.units:
+                        samples, wrong = in_units(samples, decoded.units, device)
+                        work.refuse(at, wrong)
+                    if device.columns:
+                        samples, wrong = renamed(samples, device)
+                        work.refuse(at, wrong)
+                    work.add(at, source.device, device, samples)
+            if decoded.refused:
+                work.refuse(at, _minded(decoded.refused, device))
+            if decoded.events:
+                work.add_events(at, device, decoded.events)
+            if decoded.statuses:
+                work.add_statuses(at, device, decoded.statuses)
+            if decoded.requests:
+                work.requests.extend(decoded.requests)
+            if decoded.letter:
+                work.keep_letter(at, decoded)
         return work.finish()
+
+    def forget(self, messages: Sequence[Message]) -> None:
+        """Messages that are stored will not be asked for again."""
+        if self._decoded:
+            for message in messages:
+                self._decoded.pop(message.received, None)
+
+    def _decode_once(self, route: Route, message: Message) -> Decoded | Undecodable:
+        """What a decoder with a memory made of a message, though the batch may be accepted several times."""
+        found = self._decoded.get(message.received)
+        if found is None:
+            found = route.decoder.decode(message.payload, route.source, message.received)
+            self._decoded[message.received] = found
+        return found
 
 
 def _minded(refused: Sequence[Undecodable], device: Known) -> list[Undecodable]:
     """What is minded of the refused parts: a profile that ignores unknown signals ignores unknown fields too."""
-    return [r for r in refused if not (device.ignores_unknown and r.reason is Reason.UNKNOWN_FIELD)]
+    return [r for r in refused if not (device.unknown == "ignore" and r.reason is Reason.UNKNOWN_FIELD)]
 
 
 class _Work:
     """A batch in the making. Lists grow by sample (`_ts`, `_count`, ...) or by value (`_offset`, `_value`)."""
 
     def __init__(self, registry: Registry, rules: Rules, messages: Sequence[Message]) -> None:
-        self.strangers: set[str] = set()
+        self.strangers: dict[str, set[str]] = {}
+        self.requests: list[Request] = []
         self._registry = registry
         self._rules = rules
         self._messages = messages
@@ -93,11 +149,14 @@ class _Work:
         self._message: list[int] = []
         self._count: list[int] = []
         self._device: list[Known] = []
+        self._name: list[str] = []
         self._samples: list[Sample] = []
         self._offset: list[int] = []
         self._value: list[float] = []
         self._events: list[Event] = []
         self._statuses: list[Status] = []
+        self._attributes: list[Attribute] = []
+        self._letters: dict[int, Decoded] = {}
         self._refused: dict[tuple[int, Reason], list[str]] = {}
 
     def refuse(self, at: int, refused: Sequence[Undecodable]) -> None:
@@ -105,7 +164,11 @@ class _Work:
         for part in refused:
             self._refused.setdefault((at, part.reason), []).append(part.detail)
 
-    def add(self, at: int, device: Known, samples: Sequence[Sample]) -> None:
+    def keep_letter(self, at: int, decoded: Decoded) -> None:
+        """Notes how a dead letter of message `at` is to be kept, should it become one."""
+        self._letters[at] = decoded
+
+    def add(self, at: int, name: str, device: Known, samples: Sequence[Sample]) -> None:
         """Takes the samples of message `at`."""
         assert device.offsets is not None
         offset_of = device.offsets.__getitem__
@@ -115,44 +178,47 @@ class _Work:
             self._message.append(at)
             self._count.append(len(values))
             self._device.append(device)
+            self._name.append(name)
             self._offset.extend(map(offset_of, values))
             self._value.extend(values.values())
         self._samples.extend(samples)
 
-    def add_events(self, at: int, device: Known) -> None:
-        """Takes the device events in message `at`."""
+    def add_events(self, at: int, device: Known, said: Sequence[Said]) -> None:
+        """Takes the device events in message `at`; attributes among them go their own way."""
         message = self._messages[at]
-        said, refused = decode_events(message.payload)
-        self.refuse(at, refused)
-        if not said:
-            return
         judged = self._judge([s.ts for s in said], message)
+        received = moment(message.received)
         for n, one in enumerate(said):
+            fault = fault_of(one, device)
+            if fault:
+                self.refuse(at, [fault])
+                continue
             if not self._timely(judged, n, at, one.ts):
+                continue
+            time = moment(int(judged.time[n]))
+            if one.kind == ATTRIBUTES:
+                found, wrong = attributes_of(one)
+                self.refuse(at, wrong)
+                self._attributes += [
+                    Attribute(device=device.id, time=time, received_at=received, name=name, value=value)
+                    for name, value in found.items()
+                ]
                 continue
             self._events.append(
                 Event(
-                    device=device.id,
-                    time=moment(int(judged.time[n])),
-                    received_at=moment(message.received),
-                    kind=one.kind,
-                    code=one.code,
-                    detail=one.detail,
+                    device=device.id, time=time, received_at=received, kind=one.kind, code=one.code, detail=one.detail
                 )
             )
 
-    def add_status(self, at: int, device: Known) -> None:
-        """Takes the status in message `at`."""
+    def add_statuses(self, at: int, device: Known | None, said: Sequence[Presence]) -> None:
+        """Takes what message `at` says of who is online; of a device that is not registered, it is nobody's."""
         message = self._messages[at]
-        said = decode_status(message.payload)
-        if isinstance(said, Undecodable):
-            self.refuse(at, [said])
-            return
-        judged = self._judge([said[1]], message)
-        if self._timely(judged, 0, at, said[1]):
-            received = moment(message.received)
-            time = moment(int(judged.time[0]))
-            self._statuses.append(Status(device=device.id, time=time, received_at=received, online=said[0]))
+        judged = self._judge([s.ts for s in said], message)
+        for n, one in enumerate(said):
+            of = self._registry.get(one.device) if one.device else device
+            if of is not None and self._timely(judged, n, at, one.ts):
+                time, received = moment(int(judged.time[n])), moment(message.received)
+                self._statuses.append(Status(device=of.id, time=time, received_at=received, online=one.online))
 
     def finish(self) -> Batch:
         """The batch."""
@@ -160,17 +226,28 @@ class _Work:
             readings=self._readings(),
             events=tuple(self._events),
             statuses=tuple(self._statuses),
+            attributes=tuple(self._attributes),
             dead_letters=tuple(
-                dead_letter(self._messages[at], reason, details)
+                dead_letter(self._to_keep(at), reason, details)
                 for (at, reason), details in sorted(self._refused.items(), key=lambda item: item[0][0])
             ),
-            strangers=frozenset(self.strangers),
+            strangers=self.strangers,
+            requests=tuple(self.requests),
         )
+
+    def _to_keep(self, at: int) -> Message:
+        """Message `at` as a dead letter keeps it."""
+        message = self._messages[at]
+        decoded = self._letters.get(at)
+        if decoded is None or decoded.letter is None:
+            return message
+        payload = decoded.letter()
+        return message._replace(payload=payload, size=len(payload))
 
     def _readings(self) -> Readings:
         registry = self._registry
         if not self._samples:
-            return _NOTHING
+            return NO_READINGS
         count = np.array(self._count)
         message = np.array(self._message)
         received = np.array([m.received for m in self._messages], dtype=np.int64)
@@ -204,15 +281,19 @@ class _Work:
 
     def _refuse_signals(self, samples: Sequence[int]) -> None:
         for n in samples:
-            device, at = self._device[n], self._message[n]
+            device, name = self._device[n], self._name[n]
             assert device.offsets is not None
-            topic = parse(self._messages[at].topic)
-            assert topic is not None
-            self.strangers.add(topic.device)
-            if device.ignores_unknown:
+            unknown = [signal for signal in self._samples[n].values if signal not in device.offsets]
+            asked = self.strangers.setdefault(name, set())
+            if device.unknown == "keep":
+                asked.update([s for s in unknown if s.isprintable() and len(s) <= 128][: _MOST_KEPT - device.kept])
+            if device.unknown == "ignore":
                 continue
-            names = ", ".join(shown(name) for name in self._samples[n].values if name not in device.offsets)
-            self.refuse(at, [Undecodable(Reason.UNKNOWN_SIGNAL, f"profile {device.profile} has no signal {names}")])
+            names = ", ".join(map(shown, unknown))
+            detail = f"profile {device.profile} has no signal {names}"
+            if device.unknown == "keep":
+                detail += f", and at most {_MOST_KEPT} with names of 128 characters are kept beside its own"
+            self.refuse(self._message[n], [Undecodable(Reason.UNKNOWN_SIGNAL, detail)])
 
     def _judge(self, ts: list[float], message: Message) -> Judged:
         received = np.array([message.received], dtype=np.int64)
@@ -249,14 +330,4 @@ def dead_letter(message: Message, reason: Reason, details: Sequence[str]) -> Dea
 
 def only(letters: Sequence[DeadLetter]) -> Batch:
     """A batch of dead letters alone."""
-    return Batch(readings=_NOTHING, dead_letters=tuple(letters))
-
-
-_NOTHING = Readings(
-    device=np.zeros(0, dtype=np.int32),
-    series=np.zeros(0, dtype=np.int32),
-    time=np.zeros(0, dtype=np.int64),
-    received=np.zeros(0, dtype=np.int64),
-    value=np.zeros(0),
-    quality=np.zeros(0, dtype=np.int16),
-)
+    return Batch(dead_letters=tuple(letters))

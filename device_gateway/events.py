@@ -2,23 +2,12 @@
 
 import json
 import re
-from dataclasses import dataclass
 
-from device_gateway.decoder import SERVER_TIME, Reason, Undecodable, shown
-from device_gateway.decoders.native import finite, parse_leniently
+from device_gateway.decoder import SERVER_TIME, Presence, Reason, Said, Undecodable, shown
+from device_gateway.lenient import finite, parse_leniently
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """One event as the device wrote it; `ts` as in `Sample`, `detail` a JSON object as text."""
-
-    ts: float
-    kind: str
-    code: str
-    detail: str
 
 
 def decode_events(payload: bytes) -> tuple[list[Said], list[Undecodable]]:
@@ -37,8 +26,8 @@ def decode_events(payload: bytes) -> tuple[list[Said], list[Undecodable]]:
     return events, refused
 
 
-def decode_status(payload: bytes) -> tuple[bool, float] | Undecodable:
-    """Whether the device is online, and the time as in `Sample`. Pure and total."""
+def decode_status(payload: bytes) -> Presence | Undecodable:
+    """Whether the device is online, and since when. Pure and total."""
     word: object = payload.strip()
     ts: object = None
     if word not in (b"online", b"offline"):
@@ -54,7 +43,7 @@ def decode_status(payload: bytes) -> tuple[bool, float] | Undecodable:
     time = SERVER_TIME if ts is None else finite(ts)
     if isinstance(time, Undecodable):
         return Undecodable(Reason.BAD_TIME, f"`ts`: {time.detail}; write milliseconds since 1970")
-    return word in (b"online", "online"), time
+    return Presence(online=word in (b"online", "online"), ts=time)
 
 
 def _event(part: object, where: str) -> Said | Undecodable:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from core import log
 from core.errors import DatabaseAway, DatabaseRefused
 from device_gateway.acceptance import Acceptance, dead_letter, only
-from device_gateway.decoder import Reason
+from device_gateway.decoder import Reason, Request
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.readings import Batch, Message
@@ -50,7 +50,9 @@ class _Accepted(NamedTuple):
 
 
 class Gateway:
-    """Moves messages from the inbox into the store. `acknowledge` is called once what it is given is stored."""
+    """Moves messages from the inbox into the store. `acknowledge` is called once what it is given is stored, `publish`
+    with what a format asks for.
+    """
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Gateway:
         registry: Registry,
         store: Store,
         acknowledge: Callable[[Sequence[Message]], None],
+        publish: Callable[[Sequence[Request]], None] = lambda _: None,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
@@ -68,6 +71,7 @@ class Gateway:
         self._registry = registry
         self._store = store
         self._acknowledge = acknowledge
+        self._publish = publish
         self._metrics = metrics
         self._pace = pace
         self._stop = threading.Event()
@@ -136,6 +140,7 @@ class Gateway:
                 if away:
                     self._metrics.away(False)
                     _log.info("the database is back")
+                self._acceptance.forget(messages)
                 self._inbox.done()
                 self._acknowledge(messages)
                 return True
@@ -154,6 +159,8 @@ class Gateway:
                 return
             batch = only([dead_letter(messages[0], Reason.REFUSED_BY_DATABASE, [str(error)])])
             stored = self._store(batch)
+        if batch.requests:
+            self._publish(batch.requests)
         self._metrics.stored(batch, len(messages), stored.readings, stored.duplicates, time.monotonic() - began)
 
     def _known(self, messages: Sequence[Message], accepted: _Accepted) -> Batch:
@@ -161,9 +168,13 @@ class Gateway:
         if accepted.batch.strangers and accepted.learned != self._registry.learned:
             # They may have been met in the batch before, while this one was accepted already.
             accepted = self._accept(messages)
-        if accepted.batch.strangers:
+        # Twice, since only of a device that is known can it be said which of its signals are not.
+        for _ in range(2):
+            if not accepted.batch.strangers:
+                break
             with self._accepting:
                 learned = self._registry.refresh(accepted.batch.strangers)
-            if learned:
-                accepted = self._accept(messages)
+            if not learned:
+                break
+            accepted = self._accept(messages)
         return accepted.batch

@@ -22,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from core import log
 from core.errors import BrokerRefused
+from device_gateway.decoder import Request
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.packets import Publish, complete, take_publishes
@@ -35,6 +36,8 @@ _SESSION_SECONDS = 7 * 86_400
 _KEEPALIVE = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _STEADY = 10.0
+_MOST_REQUESTS = 1000
+"""Messages to publish that wait for the connection; what comes on top takes the place of the oldest."""
 _OLD_PROTOCOL = "unsupported protocol version"
 _ALONE = "run one gateway, with --workers if need be, without FOREWARN_MQTT_SHARE"
 _QUIET = 2.0
@@ -58,6 +61,7 @@ class Subscriber:
         self._failure: BrokerRefused | None = None
         self._quiet_since: float | None = None
         self._acks: deque[tuple[int, int]] = deque()
+        self._requests: deque[Request] = deque(maxlen=_MOST_REQUESTS)
         self._bell_in, self._bell_out = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._client = Wire(link)
@@ -77,6 +81,11 @@ class Subscriber:
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Acknowledges messages in their order. Safe from any thread."""
         self._acks.extend((m.epoch, m.mid) for m in messages if m.mid)
+        self._ring()
+
+    def publish(self, requests: Sequence[Request]) -> None:
+        """Publishes messages at QoS 0, once there is a connection. Safe from any thread."""
+        self._requests.extend(requests)
         self._ring()
 
     def pause(self) -> None:
@@ -212,6 +221,9 @@ class Subscriber:
             of, mid = waiting.popleft()
             if of == epoch:
                 acks += b"\x40\x02" + mid.to_bytes(2, "big")
+        while self._requests and self._welcome:
+            request = self._requests.popleft()
+            client.publish(request.topic, request.payload)
         # What is cut in the middle of a packet (four bytes) has to be finished before paho may write, and the reverse.
         if client.want_write() and len(acks) % 4 == 0:
             client.loop_write()
@@ -260,7 +272,7 @@ class Subscriber:
         self._quiet_since = None
         self._metrics.connected(True)
         if self._link.retire:
-            self._client.unsubscribe([self._link.subscription, self._link.former])
+            self._client.unsubscribe([*self._link.subscriptions, *self._link.former])
         elif self._link.share and getattr(properties, "SharedSubscriptionAvailable", 1) == 0:
             self._failure = BrokerRefused(f"the broker has no shared subscriptions; {_ALONE}")
             self._leave()
@@ -268,25 +280,26 @@ class Subscriber:
         elif self._five:
             # Retained messages come with a new subscription only, not with each connection.
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-            client.subscribe(self._link.subscription, options=options)
+            client.subscribe([(one, options) for one in self._link.subscriptions])
         else:
-            client.subscribe(self._link.subscription, qos=1)
+            client.subscribe([(one, 1) for one in self._link.subscriptions])
         _log.info("connected", broker=f"{self._link.host}:{self._link.port}", session_present=flags.session_present)
 
     def _on_subscribe(
         self, _client: Client, _userdata: object, _mid: int, codes: Sequence[ReasonCode], _properties: object
     ) -> None:
-        if codes[0].is_failure or codes[0].value != 1:
-            self._failure = BrokerRefused(
-                f"the broker did not grant {self._link.subscription} at QoS 1: {codes[0]}; check the gateway's rights"
-            )
-            self._leave()
-            return
+        for one, code in zip(self._link.subscriptions, codes, strict=True):
+            if code.is_failure or code.value != 1:
+                self._failure = BrokerRefused(
+                    f"the broker did not grant {one} at QoS 1: {code}; check the gateway's rights"
+                )
+                self._leave()
+                return
         if self._five:
-            # What a session was subscribed to before would bring every message twice. After the new subscription,
-            # not before it: in between nothing would be queued.
+            # What a session was subscribed to before would bring every message twice, or what is read no more. After the
+            # new subscription, not before it: in between nothing would be queued.
             self._client.unsubscribe(self._link.former)
-        _log.info("subscribed", to=self._link.subscription, client_id=self._link.client_id)
+        _log.info("subscribed", to=", ".join(self._link.subscriptions), client_id=self._link.client_id)
 
     def _on_unsubscribe(self, *_: object) -> None:
         if self._link.retire:

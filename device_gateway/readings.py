@@ -1,6 +1,7 @@
 """What the gateway takes in and gives out: messages, and the columnar batch that is made of them."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from device_gateway.decoder import Reason
+from device_gateway.decoder import Reason, Request
 
 KEPT_BYTES = 65_536
 """How much of a payload a dead letter keeps."""
@@ -53,6 +54,16 @@ class Readings:
         return len(self.series)
 
 
+NO_READINGS = Readings(
+    device=np.zeros(0, dtype=np.int32),
+    series=np.zeros(0, dtype=np.int32),
+    time=np.zeros(0, dtype=np.int64),
+    received=np.zeros(0, dtype=np.int64),
+    value=np.zeros(0),
+    quality=np.zeros(0, dtype=np.int16),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One discrete message of a device; `detail` is a JSON object as text."""
@@ -76,6 +87,17 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """What a device said of itself, like its firmware; `value` is text."""
+
+    device: int
+    time: datetime
+    received_at: datetime
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """What could not be used of one message, and why. `payload` holds at most `KEPT_BYTES` of `size`."""
 
@@ -90,14 +112,19 @@ class DeadLetter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """All that came of some messages; it is stored in one transaction. `strangers` are the names of devices that
-    are unknown or sent an unknown signal: worth a look into the database before the batch is final.
+    are unknown or sent an unknown signal, and those signals: worth a look into the database before the batch is final.
+    `requests` are messages to publish once it is stored. `clock_skews` are devices whose clock was found to be behind
+    ours by so many seconds.
     """
 
-    readings: Readings
+    readings: Readings = field(default_factory=lambda: NO_READINGS)
     events: tuple[Event, ...] = ()
     statuses: tuple[Status, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
-    strangers: frozenset[str] = frozenset()
+    strangers: Mapping[str, Collection[str]] = field(default_factory=dict)
+    requests: tuple[Request, ...] = ()
+    clock_skews: tuple[tuple[int, float], ...] = ()
 
 
 def moment(microseconds: int) -> datetime:

@@ -3,12 +3,12 @@
 Only what is asked for is loaded, and asking again is rated: a flood of strangers costs no flood of queries.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from core.profile import Profile
+from core.profile import Column, Profile
 
 
 class Offsets(dict[str, int]):
@@ -20,8 +20,8 @@ class Offsets(dict[str, int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A device as the database knows it. `series` gives the number of each signal of the profile, and is empty when
-    `profile` is no loaded profile.
+    """A device as the database knows it. `series` gives the number of each signal of the profile and of those beyond it
+    that were kept, and is empty when `profile` is no loaded profile.
     """
 
     name: str
@@ -38,11 +38,17 @@ class Known:
     profile: str
     base: int
     offsets: Offsets | None
-    ignores_unknown: bool
+    unknown: str
+    columns: Mapping[str, Column]
+    units: Mapping[str, str]
+    components: Collection[str]
+    kept: int = 0
 
 
-LookUp = Callable[[Collection[str]], Iterable[Found]]
-"""Finds devices by name. Those that do not exist are left out."""
+Strangers = Mapping[str, Collection[str]]
+"""Names of devices, and those of their signals that are not known."""
+LookUp = Callable[[Strangers], Iterable[Found]]
+"""Finds devices by name. Those that do not exist are left out. Gives signals a number where the profile keeps them."""
 
 
 class Registry:
@@ -82,37 +88,47 @@ class Registry:
         """The device, if it is known."""
         return self._known.get(name)
 
-    def refresh(self, names: Collection[str]) -> bool:
-        """Asks the database about `names`; True when that taught something new. False, unasked, when asked too often."""
+    def refresh(self, strangers: Strangers) -> bool:
+        """Asks the database about `strangers`; True when that taught something new. False, unasked, when asked too often."""
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._asked) / self._interval)
         self._asked = now
         if self._left < 1:
             return False
         self._left -= 1
-        learned = [self._learn(found) for found in self._look_up(names)]
+        learned = [self._learn(found) for found in self._look_up(strangers)]
         return any(learned)
 
     def _learn(self, found: Found) -> bool:
         old = self._known.get(found.name)
-        if old and (old.id, old.profile) == (found.id, found.profile):
-            return False
         profile = self._profiles.get(found.profile)
+        extra = [s for s in found.series if s not in profile.signals] if profile else []
+        if old and (old.id, old.profile, old.kept) == (found.id, found.profile, len(extra)):
+            return False
         base = self._used
+        offsets = self._offsets.get(found.profile)
         if profile:
-            self._reserve(len(profile.signals))
+            signals = [*profile.signals, *extra]
+            self._reserve(len(signals))
             mine = slice(base, self._used)
             self.device[mine] = found.id
-            self.series[mine] = [found.series[s] for s in profile.signals]
-            self.low[mine] = [s.range[0] for s in profile.signals.values()]
-            self.high[mine] = [s.range[1] for s in profile.signals.values()]
+            self.series[mine] = [found.series[s] for s in signals]
+            # Nothing is known of the range of a signal that the profile does not name.
+            self.low[mine] = [s.range[0] for s in profile.signals.values()] + [-np.inf] * len(extra)
+            self.high[mine] = [s.range[1] for s in profile.signals.values()] + [np.inf] * len(extra)
+            if extra:
+                offsets = Offsets({signal: at for at, signal in enumerate(signals)})
         self.learned += 1
         self._known[found.name] = Known(
             id=found.id,
             profile=found.profile,
             base=base,
-            offsets=self._offsets.get(found.profile),
-            ignores_unknown=profile is not None and profile.unknown_signals == "ignore",
+            offsets=offsets,
+            unknown=profile.unknown_signals if profile else "dead_letter",
+            columns=profile.columns if profile else {},
+            units={name: signal.unit for name, signal in profile.signals.items()} if profile else {},
+            components=profile.components.keys() if profile else (),
+            kept=len(extra),
         )
         return True
 

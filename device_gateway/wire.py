@@ -7,8 +7,6 @@ from pathlib import Path
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from device_gateway.topics import EVERYTHING
-
 SHARE = "forewarn"
 """The group that workers share messages in unless another is set."""
 _CHUNK = 262_144
@@ -16,7 +14,8 @@ _CHUNK = 262_144
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Where the broker is and how to speak to it. retire: take what the broker still holds for this client id, and
+    """Where the broker is and how to speak to it. filters: the topics to subscribe to; others: those that an earlier
+    gateway of this client id may have subscribed to. retire: take what the broker still holds for this client id, and
     nothing new; then end the session.
     """
 
@@ -30,17 +29,28 @@ class Link:
     client_id: str
     receive_maximum: int
     share: str
+    filters: tuple[str, ...]
+    others: tuple[str, ...] = ()
     retire: bool = False
 
     @property
-    def subscription(self) -> str:
-        """The topic filter that is subscribed to."""
-        return f"$share/{self.share}/{EVERYTHING}" if self.share else EVERYTHING
+    def subscriptions(self) -> list[str]:
+        """The topic filters that are subscribed to."""
+        return [self._shared(one, self.share) for one in self.filters]
 
     @property
-    def former(self) -> str:
-        """The topic filter that the session may still have from when it was, or was not, one of a group."""
-        return EVERYTHING if self.share else f"$share/{SHARE}/{EVERYTHING}"
+    def former(self) -> list[str]:
+        """The topic filters that the session may still have: from when it was, or was not, one of a group, or read other
+        formats.
+        """
+        other_group = "" if self.share else SHARE
+        return [self._shared(one, other_group) for one in self.filters] + [
+            self._shared(one, group) for one in self.others for group in ("", self.share or SHARE)
+        ]
+
+    @staticmethod
+    def _shared(one: str, group: str) -> str:
+        return f"$share/{group}/{one}" if group else one
 
 
 class Wire(Client):

@@ -53,6 +53,33 @@ UPDATE device SET status = new.status, status_at = new.at
 FROM unnest(%(devices)s::integer[], %(statuses)s::text[], %(times)s::timestamptz[]) AS new (id, status, at)
 WHERE device.id = new.id;
 
+-- lock_attributes: What devices said of themselves under some names, oldest first; those devices are ours until the transaction ends.
+WITH mine AS (SELECT id FROM device WHERE id = ANY(%(devices)s) ORDER BY id FOR UPDATE)
+SELECT device_attribute.device_id, device_attribute.name, since, value
+FROM device_attribute JOIN mine ON mine.id = device_attribute.device_id
+WHERE device_attribute.name = ANY(%(names)s)
+ORDER BY device_attribute.device_id, device_attribute.name, since;
+
+-- remove_attributes: Changes that are none any more, since an earlier one is known.
+DELETE FROM device_attribute
+USING unnest(%(devices)s::integer[], %(names)s::text[], %(times)s::timestamptz[]) AS gone (device_id, name, since)
+WHERE (device_attribute.device_id, device_attribute.name, device_attribute.since) = (gone.device_id, gone.name, gone.since);
+
+-- add_attributes: From when on an attribute of a device has a value.
+INSERT INTO device_attribute (device_id, name, since, value)
+SELECT * FROM unnest(%(devices)s::integer[], %(names)s::text[], %(times)s::timestamptz[], %(values)s::text[])
+ON CONFLICT (device_id, name, since) DO UPDATE SET value = EXCLUDED.value;
+
+-- set_firmware: The firmware that devices said they have.
+UPDATE device SET firmware = new.firmware
+FROM unnest(%(devices)s::integer[], %(values)s::text[]) AS new (id, firmware)
+WHERE device.id = new.id AND device.firmware <> new.firmware;
+
+-- set_clock_skews: By how many seconds the clocks of devices are behind ours.
+UPDATE device SET clock_skew_s = new.skew
+FROM unnest(%(devices)s::integer[], %(skews)s::double precision[]) AS new (id, skew)
+WHERE device.id = new.id;
+
 -- add_dead_letters: Messages, or parts of them, that could not be used.
 INSERT INTO dead_letter (received_at, topic, payload, payload_bytes, reason, detail)
 SELECT * FROM unnest(
@@ -71,15 +98,23 @@ FROM dead_letter GROUP BY reason ORDER BY reason;
 -- find_dead_letter: One dead letter with its payload.
 SELECT id, received_at, topic, payload, payload_bytes, reason, detail FROM dead_letter WHERE id = %(id)s;
 
--- next_dead_letters: Dead letters after one, oldest first, of one reason or of all.
+-- next_dead_letters: Dead letters after one, oldest first, that match what is given.
 SELECT id, received_at, topic, payload, payload_bytes, reason, detail FROM dead_letter
-WHERE id > %(after)s AND (%(reason)s::text IS NULL OR reason = %(reason)s) ORDER BY id LIMIT %(limit)s;
+WHERE id > %(after)s AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
+  AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
+  AND (%(before)s::timestamptz IS NULL OR received_at < %(before)s)
+ORDER BY id LIMIT %(limit)s;
 
 -- delete_dead_letter: Takes one dead letter away.
 DELETE FROM dead_letter WHERE id = %(id)s;
 
--- purge_dead_letters: Takes dead letters away that were received before a time, of one reason or of all.
-DELETE FROM dead_letter WHERE received_at < %(before)s AND (%(reason)s::text IS NULL OR reason = %(reason)s);
+-- purge_dead_letters: Takes dead letters away that match what is given.
+DELETE FROM dead_letter
+WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
+  AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
+  AND (%(before)s::timestamptz IS NULL OR received_at < %(before)s);
 
 -- put_customers: Customers by their external id: new, or brought to what is given.
 INSERT INTO customer (external_id, name, email, phone, language, time_zone, consent)
@@ -99,8 +134,9 @@ FROM jsonb_to_recordset(%(devices)s) AS given (
 LEFT JOIN customer ON customer.external_id = given.customer
 ORDER BY given.name
 ON CONFLICT (name) DO UPDATE SET
-    profile = EXCLUDED.profile, customer_id = EXCLUDED.customer_id, model = EXCLUDED.model,
-    serial = EXCLUDED.serial, firmware = EXCLUDED.firmware, site = EXCLUDED.site, address = EXCLUDED.address
+    profile = EXCLUDED.profile, customer_id = EXCLUDED.customer_id, model = EXCLUDED.model, serial = EXCLUDED.serial,
+    -- What the device said of itself stays unless the list knows better.
+    firmware = coalesce(nullif(EXCLUDED.firmware, ''), device.firmware), site = EXCLUDED.site, address = EXCLUDED.address
 RETURNING id, name;
 
 -- list_devices: Devices with their customers, by name; all, or one.

@@ -135,6 +135,7 @@ def seed(database: Database, now: datetime, *, history: timedelta = timedelta(da
         for ticket in sorted(_TICKETS, key=lambda t: -t[6]):
             _ticket(c, now, *ticket)
         _dead_letters(c, now)
+        _history(c, now)
 
 
 def _readings(c: Connection, now: datetime, history: timedelta) -> None:
@@ -264,6 +265,28 @@ def _dead_letters(c: Connection, now: datetime) -> None:
             " VALUES (%s, %s, %s, %s, %s, 'see reason')",
             (now, topic, payload, len(payload), reason),
         )
+
+
+def _history(c: Connection, now: datetime) -> None:
+    """What FRIDGE said beside readings: a new firmware, an error, maintenance, and many connects."""
+    happened: list[tuple[float, str, str, dict[str, str]]] = [
+        (25.0, "attribute", "firmware", {"value": "4.1.0"}),
+        (9.0, "attribute", "firmware", {"value": "4.2.1", "before": "4.1.0"}),
+        (6.5, "maintenance", "", {"component": "evaporator_fan", "text": "Fan cleaned", "by": "M. Nowak"}),
+        (1.2, "error", "E23", {"text": "condenser hot"}),
+    ]
+    happened += [(3 + n / 2, "connect" if n % 2 else "disconnect", "", {}) for n in range(12)]
+    for days, kind, code, detail in happened:
+        c.execute(
+            "INSERT INTO device_event (device_id, time, kind, code, received_at, detail) VALUES (1, %s, %s, %s, %s, %s)",
+            (now - timedelta(days=days), kind, code, now - timedelta(days=days), Jsonb(detail)),
+        )
+    for days, version in ((25.0, "4.1.0"), (9.0, "4.2.1")):
+        c.execute(
+            "INSERT INTO device_attribute (device_id, name, since, value) VALUES (1, 'firmware', %s, %s)",
+            (now - timedelta(days=days), version),
+        )
+    c.execute("UPDATE device SET clock_skew_s = 910 WHERE id = 1")
 
 
 def _entry(c: Connection, ticket: int, at: datetime, kind: str, actor: str, summary: str) -> None:

@@ -242,7 +242,7 @@ function roomy(least, most, chosen, unit) {
   return [low - room, high + room];
 }
 
-// Under the lines: when findings lasted, and where values are normal.
+// Under the lines: when findings lasted, where values are normal, and when something happened to the device.
 function shade(u, facts, chosen, colour) {
   const { ctx, bbox } = u;
   const pixels = devicePixelRatio;
@@ -262,6 +262,16 @@ function shade(u, facts, chosen, colour) {
     const urgent = finding.severity === "critical";
     ctx.fillStyle = `${colour(urgent ? "bad" : "warn-dot")}1e`;
     ctx.fillRect(left, bbox.top, Math.max(right - left, 2 * pixels), bbox.height);
+  }
+  ctx.setLineDash([3 * pixels, 3 * pixels]);
+  ctx.lineWidth = 1.5 * pixels;
+  for (const event of facts.events) {
+    const at = u.valToPos(event.at / 1000, "x", true);
+    ctx.strokeStyle = colour(event.kind === "error" ? "bad" : "accent");
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
   }
   ctx.restore();
 }

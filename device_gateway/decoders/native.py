@@ -4,12 +4,13 @@ Nearly all payloads are right, so they take a typed parse in C. Only what that r
 to find what is good in it and to say what is not.
 """
 
-import json
-import math
+from typing import ClassVar
 
 import msgspec
 
-from device_gateway.decoder import SERVER_TIME, Decoded, Reason, Sample, Undecodable, shown
+from device_gateway.decoder import SERVER_TIME, Decoded, Reason, Sample, Source, Undecodable, shown
+from device_gateway.events import decode_events, decode_status
+from device_gateway.lenient import finite, parse_leniently
 
 _TYPED = msgspec.json.Decoder(Sample | list[Sample])
 _BARE = msgspec.json.Decoder(dict[str, float])
@@ -19,8 +20,16 @@ _SHAPES = 'write {"ts": <ms since 1970>, "values": {"<signal>": <number>}}, a li
 class NativeDecoder:
     """The `native` format."""
 
-    def decode(self, payload: bytes) -> Decoded | Undecodable:
-        """The samples in `payload`; see `Decoder`."""
+    topics: ClassVar[tuple[str, ...]] = (
+        "forewarn/v1/{device}/{kind=telemetry|events|status|commands|results}",
+        "forewarn/v1/#",
+    )
+    stateful: ClassVar[bool] = False
+
+    def decode(self, payload: bytes, source: Source, received: int) -> Decoded | Undecodable:  # noqa: ARG002 — see Decoder
+        """What is in `payload`; see `Decoder`."""
+        if source.kind != "telemetry":
+            return _other(payload, source.kind)
         try:
             if b'"values"' in payload:
                 found = _TYPED.decode(payload)
@@ -34,6 +43,16 @@ class NativeDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # Not the usual case: the slow reading below finds out what is wrong and says it.
         return _explain(payload)
+
+
+def _other(payload: bytes, kind: str) -> Decoded | Undecodable:
+    if kind == "events":
+        events, refused = decode_events(payload)
+        return Decoded(events=events, refused=refused)
+    if kind == "status":
+        status = decode_status(payload)
+        return status if isinstance(status, Undecodable) else Decoded(statuses=(status,))
+    return Decoded()  # Commands go to devices, results to who sent the command: neither is for the gateway.
 
 
 def _explain(payload: bytes) -> Decoded | Undecodable:
@@ -53,40 +72,7 @@ def _explain(payload: bytes) -> Decoded | Undecodable:
         _keep(SERVER_TIME, value, "", samples, refused)
     else:
         return Undecodable(Reason.WRONG_SHAPE, f"{shown(value)} is neither an object nor a list; {_SHAPES}")
-    return Decoded(samples, tuple(refused))
-
-
-def parse_leniently(payload: bytes) -> object:
-    """The JSON value in `payload`, with NaN and Infinity let through so that they can be named; or Undecodable."""
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError as error:
-        return Undecodable(Reason.NOT_UTF8, f"byte {error.start} is not UTF-8: {error.reason}")
-    if not text.strip():
-        return Undecodable(Reason.EMPTY, "the payload is empty")
-    try:
-        value: object = json.loads(text)
-    except json.JSONDecodeError as error:
-        return Undecodable(Reason.NOT_JSON, f"{error.msg} at character {error.pos}")
-    except RecursionError:
-        return Undecodable(Reason.NOT_JSON, "the JSON is nested too deeply")
-    except ValueError:
-        # Python reads integers of a few thousand digits at the most.
-        return Undecodable(Reason.NOT_FINITE, "a number has too many digits")
-    return value
-
-
-def finite(value: object) -> float | Undecodable:
-    """`value` as a finite number, or why it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return Undecodable(Reason.BAD_VALUE, f"{shown(value)} is not a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        return Undecodable(Reason.NOT_FINITE, f"{shown(number)} is not a finite number")
-    return number
+    return Decoded(samples, refused)
 
 
 def _read_sample(part: object, where: str, samples: list[Sample], refused: list[Undecodable]) -> None:

@@ -1,13 +1,14 @@
 """Dead letters in the database: seen, replayed, purged."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from core.database import Database, Row
 from core.errors import NotFound
 from device_gateway.readings import Batch, Message, microseconds
-from telemetry.store.writer import SQL, translated, write_batch
+from telemetry.store.sql import SQL
+from telemetry.store.writer import translated, write_batch
 
 _PAGE = 100
 
@@ -34,6 +35,22 @@ class StoredLetter:
         return Message(self.topic, self.payload, self.size, microseconds(self.received_at))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Which dead letters; None is any. Received from `since` on, and before `before`."""
+
+    ids: Sequence[int] | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The values of the queries that take this choice."""
+        ids = None if self.ids is None else list(self.ids)
+        return {"ids": ids, "reason": self.reason, "since": self.since, "before": self.before}
+
+
 class DeadLetterStore:
     """Reads and removes dead letters."""
 
@@ -58,13 +75,13 @@ class DeadLetterStore:
             raise NotFound("dead letter", number)
         return _letter(row)
 
-    def each(self, *, reason: str | None = None) -> Iterator[StoredLetter]:
-        """All dead letters, oldest first, a page at a time; none that comes in meanwhile is waited for."""
+    def each(self, which: Which) -> Iterator[StoredLetter]:
+        """Dead letters, oldest first, a page at a time."""
         after = 0
         while True:
             with translated(), self._database.transaction() as connection:
                 rows = connection.execute(
-                    SQL["next_dead_letters"], {"after": after, "reason": reason, "limit": _PAGE}
+                    SQL["next_dead_letters"], {**which.values, "after": after, "limit": _PAGE}
                 ).fetchall()
             if not rows:
                 return
@@ -81,10 +98,10 @@ class DeadLetterStore:
             connection.execute(SQL["delete_dead_letter"], {"id": letter.id})
         return new
 
-    def purge(self, *, before: datetime, reason: str | None = None) -> int:
-        """Deletes dead letters received before a time; returns how many."""
+    def purge(self, which: Which) -> int:
+        """Deletes dead letters; returns how many."""
         with translated(), self._database.transaction() as connection:
-            return connection.execute(SQL["purge_dead_letters"], {"before": before, "reason": reason}).rowcount
+            return connection.execute(SQL["purge_dead_letters"], which.values).rowcount
 
 
 def _letter(row: Row) -> StoredLetter:

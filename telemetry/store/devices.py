@@ -8,7 +8,8 @@ from psycopg.types.json import Jsonb
 from core.database import Database, Row
 from core.errors import InvalidInput, NotFound
 from telemetry.device_list import Customer, Device, faults_of
-from telemetry.store.writer import SQL, translated
+from telemetry.store.sql import SQL
+from telemetry.store.writer import translated
 
 
 class DeviceStore:

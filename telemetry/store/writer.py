@@ -9,15 +9,15 @@ import psycopg
 from psycopg import errors
 
 from core.clock import Clock
-from core.database import Connection, Database, Queries
+from core.database import Connection, Database
 from core.errors import DatabaseAway, DatabaseRefused
 from core.profile import Profile
 from device_gateway.readings import Batch, DeadLetter, Event, Readings, Status, moment
-from device_gateway.registry import Found
+from device_gateway.registry import Found, Strangers
 from telemetry.connection import Before, follow
+from telemetry.store.attributes import store_attributes
 from telemetry.store.copying import copy_bytes, sorted_once, spans
-
-SQL = Queries("telemetry")
+from telemetry.store.sql import SQL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +95,13 @@ def write_batch(connection: Connection, batch: Batch, *, stored_at: datetime, me
     events = list(batch.events)
     if batch.statuses:
         events += _store_statuses(connection, batch.statuses)
+    if batch.attributes:
+        events += store_attributes(connection, batch.attributes)
     if events:
         _store_events(connection, events)
+    if batch.clock_skews:
+        devices, skews = zip(*batch.clock_skews, strict=True)
+        connection.execute(SQL["set_clock_skews"], {"devices": list(devices), "skews": list(skews)})
     if batch.dead_letters:
         _store_dead_letters(connection, batch.dead_letters)
     return new
@@ -199,17 +204,15 @@ class DeviceLookUp:
         self._database = database
         self._profiles = profiles
 
-    def __call__(self, names: Collection[str]) -> list[Found]:
-        """The devices of `names` that exist. Raises DatabaseAway."""
-        storable = [n for n in names if _storable(n) == n]
+    def __call__(self, strangers: Strangers) -> list[Found]:
+        """The devices of `strangers` that exist. Signals beyond a profile that keeps them are numbered too.
+
+        Raises DatabaseAway.
+        """
+        names = [n for n in strangers if _storable(n) == n]
         with translated(), self._database.transaction() as connection:
-            rows = connection.execute(SQL["find_devices"], {"names": storable}).fetchall()
-            wanted = [
-                (r["id"], signal)
-                for r in rows
-                if r["profile"] in self._profiles
-                for signal in self._profiles[r["profile"]].signals
-            ]
+            rows = connection.execute(SQL["find_devices"], {"names": names}).fetchall()
+            wanted = [(r["id"], signal) for r in rows for signal in self._signals(r["profile"], strangers[r["name"]])]
             connection.execute(
                 SQL["add_series"], {"devices": [d for d, _ in wanted], "signals": [s for _, s in wanted]}
             )
@@ -217,3 +220,10 @@ class DeviceLookUp:
             for r in connection.execute(SQL["find_series"], {"devices": list(series)}):
                 series[r["device_id"]][r["signal"]] = r["id"]
         return [Found(name=r["name"], id=r["id"], profile=r["profile"], series=series[r["id"]]) for r in rows]
+
+    def _signals(self, name: str, unknown: Collection[str]) -> list[str]:
+        profile = self._profiles.get(name) if name in self._profiles else None
+        if profile is None:
+            return []
+        kept = [s for s in unknown if _storable(s) == s] if profile.unknown_signals == "keep" else []
+        return [*profile.signals, *kept]

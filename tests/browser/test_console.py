@@ -22,6 +22,7 @@ PAGES = {
     "devices": "/devices",
     "device": f"/devices/{FRIDGE}",
     "device-without-profile": "/devices/washer-lyon-1",
+    "dead-letters": "/dead-letters",
     "ticket": "/tickets/7",
     "ticket-closed": "/tickets/1",
     "not-found": "/tickets/999",

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from api import health, pages, rest
+from api import dead_letter_pages, health, pages, rest, rest_ingest
 from api.access import COOKIE, local_path
 from api.app import create_app
 from cli.api import token as token_command
@@ -47,7 +47,7 @@ def bearer(token: str) -> dict[str, str]:
 
 def routes() -> list[tuple[str, str]]:
     found = []
-    for router in (health.router, rest.router, pages.router):
+    for router in (health.router, rest.router, rest_ingest.router, pages.router, dead_letter_pages.router):
         for route in router.routes:
             assert isinstance(route, APIRoute)
             path = route.path.replace("{name}", "fridge-gdynia-07").replace("{ticket}", "7")
@@ -57,7 +57,7 @@ def routes() -> list[tuple[str, str]]:
 
 def test_each_route_but_the_open_ones_refuses_a_stranger(client: TestClient) -> None:
     assert len(routes()) > 20
-    assert len(client.app.routes) == 4, "a router that this test does not know"  # type: ignore[attr-defined]
+    assert len(client.app.routes) == 6, "a router that this test does not know"  # type: ignore[attr-defined]
     for method, path in routes():
         for headers in ({}, bearer("wrong"), {"Authorization": "Basic Zm9vOmJhcg=="}, {"Cookie": f"{COOKIE}=forged"}):
             answer = client.request(method, path, headers={**OWN, **headers})

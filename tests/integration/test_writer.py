@@ -14,7 +14,7 @@ from core.errors import DatabaseAway, DatabaseRefused
 from core.profile import Profiles
 from device_gateway.acceptance import Acceptance
 from device_gateway.clock import Rules
-from device_gateway.decoders import DECODERS
+from device_gateway.formats import choose
 from device_gateway.gateway import Gateway, Pace
 from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
@@ -33,7 +33,7 @@ class Rig:
 
     def __init__(self, database: Database) -> None:
         self.registry = Registry(PROFILES, DeviceLookUp(database, PROFILES), time.monotonic)
-        self.acceptance = Acceptance(self.registry, DECODERS["native"](), RULES, max_payload=1_048_576)
+        self.acceptance = Acceptance(self.registry, choose("native"), RULES, max_payload=1_048_576)
         self.writer = TelemetryWriter(database, utc_now)
         self.acknowledged: list[Message] = []
 

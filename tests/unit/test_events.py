@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_gateway.decoder import Undecodable
-from device_gateway.events import Said, decode_events, decode_status
+from device_gateway.decoder import Said, Undecodable
+from device_gateway.events import decode_events, decode_status
 
 
 def test_an_event_is_read_with_its_detail() -> None:

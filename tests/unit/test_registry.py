@@ -31,9 +31,9 @@ def test_a_device_is_known_after_a_refresh() -> None:
     database = Database()
     registry = Registry(PROFILES, database, lambda: 0.0)
     assert registry.get("f1") is None
-    assert not registry.refresh({"f1"})
+    assert not registry.refresh({"f1": ()})
     database.add("f1")
-    assert registry.refresh({"f1"})
+    assert registry.refresh({"f1": ()})
     known = registry.get("f1")
     assert known
     assert known.offsets
@@ -48,7 +48,7 @@ def test_slots_of_many_devices_stay_apart() -> None:
     for n in range(500):
         database.add(f"f{n}")
     registry = Registry(PROFILES, database, lambda: 0.0)
-    registry.refresh([f"f{n}" for n in range(500)])
+    registry.refresh({f"f{n}": () for n in range(500)})
     last = registry.get("f499")
     assert last
     assert registry.device[last.base] == 500
@@ -60,12 +60,12 @@ def test_a_flood_of_strangers_asks_seldom_and_patience_is_rewarded() -> None:
     database = Database()
     registry = Registry(PROFILES, database, lambda: now[0], burst=5, interval=1.0)
     for n in range(100):
-        registry.refresh({f"stranger{n}"})
+        registry.refresh({f"stranger{n}": ()})
     assert database.asked == 5
     now[0] += 1.0
     database.add("f1")
-    assert registry.refresh({"f1"})
-    assert not registry.refresh({"f1"})
+    assert registry.refresh({"f1": ()})
+    assert not registry.refresh({"f1": ()})
     assert database.asked == 6
 
 
@@ -73,11 +73,11 @@ def test_a_changed_profile_is_noticed_and_an_unknown_one_has_no_signals() -> Non
     database = Database()
     database.add("f1")
     registry = Registry(PROFILES, database, lambda: 0.0)
-    registry.refresh({"f1"})
-    assert not registry.refresh({"f1"})
+    registry.refresh({"f1": ()})
+    assert not registry.refresh({"f1": ()})
     database.devices.clear()
     database.add("f1", "toaster")
-    assert registry.refresh({"f1"})
+    assert registry.refresh({"f1": ()})
     known = registry.get("f1")
     assert known
     assert known.offsets is None
