@@ -21,7 +21,7 @@ INSERT INTO reading SELECT series, time, time, extract(epoch FROM time)::bigint 
  WHERE series > %(silent)s OR time < %(first)s::timestamptz + interval '30 days'
 """
 _LATEST = """
-SELECT s.id, last.* FROM generate_series(%s, %s) AS s (id)
+SELECT s.id, last.* FROM generate_series(%s::integer, %s::integer) AS s (id)
  CROSS JOIN LATERAL (SELECT r.time, r.value FROM reading r WHERE r.series_id = s.id ORDER BY r.time DESC LIMIT 1) last
 """
 _RANGE = (

@@ -1,5 +1,6 @@
 """Commands `gateway` and `dead-letters`."""
 
+import gc
 import os
 import signal
 import sys
@@ -54,6 +55,9 @@ def gateway(settings: Settings, *, workers: int, retire: bool, worker: bool) -> 
             " speaks it, or run one gateway, with --workers for more processes"
         )
     _check_formats(settings, workers)
+    # Each batch makes tens of thousands of objects and no cycles among them: looking for some took a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
     # Part of what may be under way for each process, so that the broker sends on while batches are stored.
     pace = Pace(most=max(1, settings.mqtt_receive_maximum // (workers + 1)))
     with _database(settings) as database:

@@ -60,6 +60,8 @@ def configure(level: str, style: str) -> None:
     # These tell each step at INFO: a mail server's dialogue, a scheduler's turns.
     for chatty in ("apscheduler", "mail.log"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Several lines a second while the database is away, which the part that needs it says once.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

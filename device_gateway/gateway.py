@@ -35,7 +35,7 @@ class Pace:
     """How batches are cut and failures are retried; seconds."""
 
     most: int
-    most_bytes: int = 1_048_576
+    most_bytes: int = 3_145_728
     linger: float = 0.02
     first_pause: float = 0.25
     longest_pause: float = 5.0
