@@ -6,7 +6,7 @@ at other thresholds, so that a threshold can be set from healthy history for eac
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -14,17 +14,15 @@ from anomaly.finding import Change, FindingChange
 from anomaly.judge import Judge
 from anomaly.judgement import baselines, failures, intervals, nab, remaining
 from anomaly.judgement.alarms import FACTORS, LIVE, Alarms, Exposure, Part, Sweep
-from anomaly.judgement.failures import Failures, Row, Tally
+from anomaly.judgement.failures import Failures, Row
 from anomaly.judgement.intervals import IntervalFigures
 from anomaly.judgement.remaining import LifeFigures
-from anomaly.judgement.rules import HOUR, Rules, judged_from
+from anomaly.judgement.rules import HOUR, Rules
+from anomaly.judgement.scale import Parts, Scale, beside
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.recorded import Intervals, RemainingLife
 from telemetry.window import Bools, Floats, Ints, Window
-
-_FOLDS = 5
-_SEEDS = 20
 
 
 class History(Protocol):
@@ -66,8 +64,8 @@ class Labels:
 class Outcome:
     """What a backtest says. `live` is the profile as it stands; `budgets` with thresholds set from healthy history.
 
-    curve, interval_curve, nab_curve: by threshold factor, in hindsight; never a result. alarms: at the profile's own
-    threshold, with their verdicts; leads: [F] of each failure, -1 where it was missed. rule: the simple rule that did best, with hindsight.
+    intervals_labelled: of the devices with a labelled interval alone. interval_curve: by threshold factor, in hindsight; never a result. alarms: at the profile's own
+    threshold, with their verdicts at the first lead; leads: [F] of each failure, -1 where it was missed. rule: the simple rule that did best, with hindsight.
     """
 
     profile: str
@@ -92,6 +90,7 @@ class Outcome:
     findings: tuple[FindingChange, ...]
     labels: Labels
     intervals: IntervalFigures | None
+    intervals_labelled: IntervalFigures | None
     interval_baselines: dict[str, IntervalFigures]
     interval_curve: tuple[tuple[float, IntervalFigures], ...]
     nab: dict[str, float | None] | None
@@ -108,7 +107,7 @@ def run(
         raise InvalidInput("the telemetry holds no device")
     first, last = history.spans()
     failed = _failures(labels, rules, first, last)
-    parts = _Parts(size, first, last, history.rows, rules)
+    parts = Parts(size, first, last, history.rows, rules)
     silence = round(profile.silence_after.total_seconds() * 1e6)
     dangers = _dangers(failed, rules)
     exposed = Exposure(parts.judged, dangers, tick=history.tick, silence=silence)
@@ -135,17 +134,17 @@ def run(
     live: tuple[Row, ...] = ()
     rows: tuple[Row, ...] = ()
     flagged: tuple[Row, ...] = ()
-    beside: dict[str, tuple[Row, ...]] = {}
+    others: dict[str, tuple[Row, ...]] = {}
     best = ""
     matched = None
     if failed is not None:
         # A failure after the end of all telemetry could not be seen coming in full.
         heard.known &= failed.time <= int(last.max()) + history.tick
-        matched = failures.match(merged[LIVE], failed, min(rules.leads))
-        scale = _Scale(parts, exposed.months, healthy.healthy_months, failed, heard.known, rules)
+        matched = failures.match(merged[LIVE], failed, rules.leads[0])
+        scale = Scale(parts, exposed.months, healthy.healthy_months, failed, heard.known, rules)
         live = tuple(scale.at(merged[LIVE], lead) for lead in rules.leads)
         rows, flagged = scale.budgets(merged), scale.flagged(merged)
-        beside, best = _beside(scale, rule, first, last, len(components))
+        others, best = beside(scale, rule, first, last, len(components))
     outcome = Outcome(
         profile=profile.name,
         devices=history.devices,
@@ -159,7 +158,7 @@ def run(
         live=live,
         budgets=rows,
         flagged=flagged,
-        baselines=beside,
+        baselines=others,
         rule=best,
         failures=failed,
         known=heard.known if failed is not None else None,
@@ -169,6 +168,7 @@ def run(
         findings=tuple(findings),
         labels=labels,
         intervals=None,
+        intervals_labelled=None,
         interval_baselines={},
         interval_curve=(),
         nab=None,
@@ -176,101 +176,6 @@ def run(
         life_by_age=_by_age(failed, first, labels, rules, history.tick),
     )
     return _with_intervals(outcome, raw, rule, heard, parts) if labels.anomalies is not None else outcome
-
-
-class _Parts:
-    """What is judged, and the healthy history from which thresholds are set, group by group of judged devices."""
-
-    def __init__(self, size: int, first: Ints, last: Ints, rows: Callable[[], list[Ints] | None], rules: Rules) -> None:
-        since = judged_from(first, last, rows() if rules.healthy_first else None, rules.healthy_first)
-        end = np.full(size, np.iinfo(np.int64).max)
-        everyone = np.ones(size, dtype=bool)
-        trained = np.zeros(size, dtype=bool)
-        trained[list(rules.train_devices)] = True
-        self.groups: list[tuple[Bools, Bools]]
-        if rules.train_devices:
-            # The devices that are learnt from are healthy history for their whole time.
-            self.judged = Part(devices=~trained, since=since, until=end)
-            self.reference = Part(devices=trained, since=first, until=end)
-            self.groups = [(~trained, trained)]
-        elif rules.train_until is not None:
-            border = np.full(size, rules.train_until, dtype=np.int64)
-            self.judged = Part(devices=everyone, since=np.maximum(since, border), until=end)
-            self.reference = Part(devices=everyone, since=first, until=border)
-            self.groups = [(everyone, everyone)]
-        else:
-            # Each fifth of the devices is judged with thresholds from the other four.
-            self.judged = Part(devices=everyone, since=since, until=end)
-            self.reference = self.judged
-            fold = np.arange(size) % min(_FOLDS, size)
-            self.groups = [(fold == at, fold != at) for at in range(min(_FOLDS, size))]
-
-
-class _Scale:
-    """Turns alarms into rows of figures."""
-
-    def __init__(
-        self, parts: _Parts, months: Floats, healthy: Floats, failed: Failures, known: Bools, rules: Rules
-    ) -> None:
-        self._parts = parts
-        self._months = months
-        self._healthy = healthy
-        self.failed = failed
-        self._known = known
-        self.rules = rules
-        self._failing = np.zeros(len(months), dtype=bool)
-        self._failing[failed.device] = True
-
-    def budgets(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
-        """A row for each lead and budget, with thresholds from healthy history. levels: alarms at each factor."""
-        costs = np.array([self._false_of(alarms) for alarms in levels])
-        return self._rows(levels, costs, self._healthy, self.rules.budgets)
-
-    def flagged(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
-        """The same where the budget is the share of devices without a failure that have any alarm."""
-        well = ~self._failing
-        costs = np.array([(self._false_of(alarms) > 0) & well for alarms in levels])
-        return self._rows(levels, costs, well.astype(float), self.rules.flagged)
-
-    def _rows(
-        self, levels: Sequence[Alarms], costs: Ints | Bools, base: Floats, budgets: Sequence[float]
-    ) -> tuple[Row, ...]:
-        """costs: [levels, D], summed over the reference devices and held against the sum of `base`."""
-        result = []
-        for lead in self.rules.leads:
-            tallies: dict[int | None, Tally] = {}
-            for budget in budgets:
-                chosen: list[tuple[Tally, Bools]] = []
-                factors: list[float] = []
-                for members, reference in self._parts.groups:
-                    total = float(base[reference].sum())
-                    rates = costs[:, reference].sum(axis=1) / total if total > 0 else np.full(len(levels), np.inf)
-                    at = failures.threshold(rates.tolist(), budget)
-                    if at not in tallies:
-                        tallies[at] = self._tally(levels[at] if at is not None else Alarms.of([]), lead)
-                    chosen.append((tallies[at], members & self._parts.judged.devices))
-                    if at is not None:
-                        factors.append(FACTORS[at])
-                factor = float(np.median(factors)) if factors else None
-                result.append(self._row(chosen, budget, lead, factor))
-        return tuple(result)
-
-    def at(self, alarms: Alarms, lead: int, *, budget: float | None = None) -> Row:
-        """The row of alarms as they are; without a budget they are those of the profile's own threshold."""
-        chosen = [(self._tally(alarms, lead), self._parts.judged.devices)]
-        return self._row(chosen, budget, lead, 1.0 if budget is None else None)
-
-    def _tally(self, alarms: Alarms, lead: int) -> Tally:
-        return failures.tally(alarms, self.failed, lead, self._parts.judged, self._known)
-
-    def _row(self, chosen: Sequence[tuple[Tally, Bools]], budget: float | None, lead: int, factor: float | None) -> Row:
-        return failures.row(chosen, self._months, self._failing, budget=budget, lead_hours=lead / HOUR, factor=factor)
-
-    def _false_of(self, alarms: Alarms) -> Ints:
-        """[D] false alarms in healthy reference time."""
-        matched = failures.match(alarms, self.failed, 0, settle=self.rules.cooldown)
-        inside = self._parts.reference.holds(alarms.device, alarms.start) & matched.healthy
-        return np.bincount(alarms.device[inside], minlength=len(self._months))
 
 
 class _Heard:
@@ -339,53 +244,8 @@ def _mean_over(rules: Rules, labels: Labels, tick: int) -> int:
     return min(24 * HOUR, (rules.horizon.time or 48 * HOUR) // 2)
 
 
-def _beside(
-    scale: _Scale, rule: baselines.SimpleRule, first: Ints, last: Ints, components: int
-) -> tuple[dict[str, tuple[Row, ...]], str]:
-    """The rows of the baselines by name, and which signal the simple rule looks at."""
-    rules, failed = scale.rules, scale.failed
-    pairs = [(lead, budget) for lead in rules.leads for budget in rules.budgets]
-    # So often that each failure has an alarm in time.
-    every = max(int((failed.horizon - max(rules.leads)).min()) if len(failed) else HOUR, HOUR // 60)
-    constant = {"no_alarm": Alarms.of([]), "always": baselines.always(first, last, components, every)}
-    result = {
-        name: tuple(scale.at(alarms, lead, budget=budget) for lead, budget in pairs)
-        for name, alarms in constant.items()
-    }
-    result["random"] = tuple(
-        _mean(
-            [
-                scale.at(baselines.random(first, last, components, budget, seed=seed), lead, budget=budget)
-                for seed in range(_SEEDS)
-            ]
-        )
-        for lead, budget in pairs
-    )
-    levels = rule.sweep.alarms()
-    candidates: dict[str, tuple[Row, ...]] = {}
-    for at, name in enumerate([*rule.signals, "any signal"]):
-        alarms = [x if name == "any signal" else x.take(x.source == at) for x in levels]
-        candidates[name] = scale.budgets([x.merged(rules.cooldown) for x in alarms])
-    best = max(candidates, key=lambda name: sum(row.recall or 0.0 for row in candidates[name]))
-    result["simple_rule"] = candidates[best]
-    return result, best
-
-
-def _mean(rows: Sequence[Row]) -> Row:
-    """The mean of rows of figures; None where none has one."""
-
-    def mean(name: str) -> float | None:
-        values = [value for row in rows if (value := getattr(row, name)) is not None]
-        return float(np.mean(values)) if values else None
-
-    fixed = {"budget", "lead_hours", "failures", "factor"}
-    names = [name for name in Row.__dataclass_fields__ if name not in fixed]
-    means: dict[str, Any] = {name: mean(name) for name in names}
-    return replace(rows[0], **means, factor=None)
-
-
 def _with_intervals(
-    outcome: Outcome, raw: Sequence[Alarms], rule: baselines.SimpleRule, heard: _Heard, parts: _Parts
+    outcome: Outcome, raw: Sequence[Alarms], rule: baselines.SimpleRule, heard: _Heard, parts: Parts
 ) -> Outcome:
     labels = outcome.labels.anomalies
     assert labels is not None
@@ -395,6 +255,7 @@ def _with_intervals(
     def judged(alarms: Alarms) -> IntervalFigures:
         return intervals.judge(alarms, labels, ticks, since)
 
+    labelled = [t if (labels.device == device).any() else t[:0] for device, t in enumerate(ticks)]
     simple = rule.sweep.alarms()[LIVE]
     ends = outcome.last + 1
     total = np.arange(len(ends))
@@ -405,44 +266,16 @@ def _with_intervals(
     return replace(
         outcome,
         intervals=judged(raw[LIVE]),
+        intervals_labelled=intervals.judge(raw[LIVE], labels, labelled, since),
         interval_baselines={
             "no_alarm": judged(Alarms.of([])),
             "always": judged(endless),
-            "random": _half(ticks, labels, since),
+            "random": judged(baselines.coin(ticks)),
             "simple_rule": judged(simple),
         },
         interval_curve=tuple((FACTORS[at], judged(alarms)) for at, alarms in enumerate(raw)),
-        nab=_nab(raw[LIVE], labels, heard.ticks()) if outcome.rules.nab else None,
+        nab=nab.judge(raw[LIVE], labels, heard.ticks()) if outcome.rules.nab else None,
     )
-
-
-def _half(ticks: Sequence[Ints], labels: Intervals, since: Ints) -> IntervalFigures:
-    """Alarm or not by the toss of a coin, tick by tick."""
-    dice = np.random.default_rng(0)
-    rows: list[tuple[int, int, int, int, float, int]] = []
-    for device, times in enumerate(ticks):
-        chosen = times[dice.random(len(times)) < 0.5]
-        rows += [(device, 0, time, time + 1, 1.0, 0) for time in chosen.tolist()]
-    return intervals.judge(Alarms.of(rows), labels, ticks, since)
-
-
-def _nab(alarms: Alarms, labels: Intervals, ticks: Sequence[Ints]) -> dict[str, float | None]:
-    series = [
-        nab.Series(
-            rows=times,
-            windows=list(
-                zip(
-                    labels.starts[labels.device == device].tolist(),
-                    labels.ends[labels.device == device].tolist(),
-                    strict=True,
-                )
-            ),
-            # An alarm opens when its tick is over; the row it speaks of is the one before.
-            detections=alarms.start[alarms.device == device] - 1,
-        )
-        for device, times in enumerate(ticks)
-    ]
-    return {name: nab.score(series, costs) for name, costs in nab.PROFILES.items()}
 
 
 def _by_age(failed: Failures | None, first: Ints, labels: Labels, rules: Rules, tick: int) -> LifeFigures | None:

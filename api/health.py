@@ -15,10 +15,15 @@ from prometheus_client.registry import Collector
 from api.parts import parts
 from api.store import ConsoleStore
 from core import log
+from core.clock import utc_now
+from core.database import Database
 from core.errors import DatabaseAway
+from core.heartbeat import EVERY, beats
 
 router = APIRouter()
 _log = log.get(__name__)
+_MISSED = 4
+"""Beats that may be missed before a part counts as gone."""
 
 
 class Metrics:
@@ -76,9 +81,12 @@ def ready(request: Request) -> Response:
         "database": _check("database", part.database.ping),
         "broker": _check("broker", lambda: _connect(part.settings.mqtt_host, part.settings.mqtt_port)),
     }
+    running = _running(part.database) if checks["database"]["ok"] else None
     down = [name for name, check in checks.items() if not check["ok"]]
     status = f"down: {', '.join(down)}" if down else "ok"
-    return JSONResponse({"status": status, "checks": checks}, status_code=503 if down else 200)
+    # What other processes say of themselves is shown and does not count: it is this one that is asked to be ready.
+    answer = {"status": status, "checks": checks, "parts": running}
+    return JSONResponse(answer, status_code=503 if down else 200)
 
 
 @router.get("/metrics", include_in_schema=False)
@@ -97,6 +105,22 @@ def _check(name: str, ask: Callable[[], None]) -> dict[str, Any]:
         _log.warning("dependency is down", dependency=name, error=str(error))
         return {"ok": False, "detail": "does not answer"}
     return {"ok": True, "latency_ms": round((time.perf_counter() - began) * 1000, 2)}
+
+
+def _running(database: Database) -> dict[str, list[dict[str, Any]]] | None:
+    """By part, each instance that did not end on purpose: seconds since its last sign of life, and what it said."""
+    try:
+        rows = beats(database)
+    except DatabaseAway as error:
+        _log.warning("no signs of life can be read", error=str(error))
+        return None
+    now = utc_now()
+    said: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if not row["detail"].get("ended"):
+            age = round((now - row["at"]).total_seconds(), 1)
+            said.setdefault(row["part"], []).append({"age_s": age, "ok": age < _MISSED * EVERY, **row["detail"]})
+    return said
 
 
 def _connect(host: str, port: int) -> None:

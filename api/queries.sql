@@ -68,8 +68,9 @@ CROSS JOIN LATERAL (SELECT r.time, r.value, r.quality FROM reading r WHERE r.ser
 WHERE d.name = %(device)s
 ORDER BY s.signal;
 
--- series: the number of one signal of a device; no row when the device is unknown, a NULL id when it never sent the signal.
-SELECT d.profile, s.id FROM device d LEFT JOIN series s ON s.device_id = d.id AND s.signal = %(signal)s
+-- series: the number of one signal of a device; no row when the device is unknown, a NULL id when it never sent the signal. `kept`: what was measured before it is dropped.
+SELECT d.profile, s.id, (SELECT kept FROM rollup_cursor) AS kept
+FROM device d LEFT JOIN series s ON s.device_id = d.id AND s.signal = %(signal)s
 WHERE d.name = %(device)s;
 
 -- raw_readings: readings of a series as measured, times in ms since epoch. Stops after `limit`.
@@ -86,6 +87,29 @@ FROM (
            min(value) AS least, max(value) AS greatest, avg(value) AS mean, count(*) AS readings
     FROM reading
     WHERE series_id = %(series)s AND time >= %(start)s AND time < %(stop)s
+    GROUP BY 1
+) b
+ORDER BY bucket;
+
+-- bucketed_hours: as bucketed_readings for buckets of whole hours, from hourly rows; the newest hour, which may grow, and what follows it from readings.
+WITH edge AS (
+    SELECT coalesce((SELECT max(hour) FROM reading_hour WHERE series_id = %(series)s), '-infinity') AS at
+),
+part AS (
+    SELECT h.hour AS time, h.least, h.greatest, h.mean * h.readings AS total, h.readings
+    FROM reading_hour h, edge
+    WHERE h.series_id = %(series)s AND h.hour >= date_bin('1 hour', %(start)s, '2000-01-01Z') AND h.hour < %(stop)s
+      AND h.hour < edge.at
+    UNION ALL
+    SELECT r.time, r.value, r.value, r.value, 1
+    FROM reading r, edge
+    WHERE r.series_id = %(series)s AND r.time >= greatest(%(start)s, edge.at) AND r.time < %(stop)s
+)
+SELECT (extract(epoch FROM bucket) * 1000)::bigint AS time, least, greatest, mean, readings
+FROM (
+    SELECT date_bin(%(width)s, time, date_bin('1 hour', %(start)s, '2000-01-01Z')) AS bucket, min(least) AS least,
+           max(greatest) AS greatest, sum(total) / sum(readings) AS mean, sum(readings) AS readings
+    FROM part
     GROUP BY 1
 ) b
 ORDER BY bucket;

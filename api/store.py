@@ -12,6 +12,8 @@ QUERIES = Queries("api")
 MOST_RAW = 20_000
 """Readings that are sent as measured at the most; more are sent as buckets."""
 
+_HOUR = timedelta(hours=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketFilter:
@@ -113,6 +115,9 @@ class ConsoleStore:
     def readings(self, device: str, signal: str, start: datetime, stop: datetime, points: int) -> Readings | None:
         """Readings in [start, stop): as measured when there are no more than `points`, else in about `points` buckets.
 
+        Buckets of an hour and more are made of the hours that `telemetry.storage` keeps, and so is what lies so far
+        back that the readings themselves were dropped.
+
         None when the device never sent the signal. Raises NotFound for an unknown device.
         """
         with self._database.transaction() as connection:
@@ -122,12 +127,18 @@ class ConsoleStore:
             if series["id"] is None:
                 return None
             asked = {"series": series["id"], "start": start, "stop": stop}
-            raw = connection.execute(QUERIES["raw_readings"], {**asked, "limit": points + 1}).fetchall()
-            if len(raw) <= points:
-                return _as_measured(series["profile"], raw)
+            dropped = series["kept"] is not None and start < series["kept"]
+            if not dropped:
+                raw = connection.execute(QUERIES["raw_readings"], {**asked, "limit": points + 1}).fetchall()
+                if len(raw) <= points:
+                    return _as_measured(series["profile"], raw)
             # Whole seconds make bucket starts that people can read; a bucket more than `points` may come of it.
             width = timedelta(seconds=max(1, -(-int((stop - start).total_seconds()) // points)))
-            rows = connection.execute(QUERIES["bucketed_readings"], {**asked, "width": width}).fetchall()
+            query = "bucketed_readings"
+            if dropped or width >= _HOUR:
+                width = -(-width // _HOUR) * _HOUR
+                query = "bucketed_hours"
+            rows = connection.execute(QUERIES[query], {**asked, "width": width}).fetchall()
         return Readings(
             profile=series["profile"],
             bucket=width,

@@ -119,7 +119,7 @@ def backtest(
         rules = Rules(
             horizon=length(horizon, "--horizon"),
             leads=tuple(duration(text, "--lead") for text in leads or ("12h",)),
-            flagged=(length(flagged, "--flagged").share or 0.0,) if flagged else (),
+            flagged=(_share(flagged, "--flagged"),) if flagged else (),
             cooldown=duration(cooldown, "--cooldown"),
             healthy_first=length(healthy_first, "--healthy-first", rows=True) if healthy_first else None,
             train_until=micros(_date(train_until, "--train-until")) if train_until else None,
@@ -186,6 +186,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "configured": [asdict(row) for row in outcome.live],
         "budgets": [asdict(row) for row in outcome.budgets],
         "intervals": asdict(outcome.intervals) if outcome.intervals else None,
+        "intervals_labelled": asdict(outcome.intervals_labelled) if outcome.intervals_labelled else None,
         "remaining_life": asdict(outcome.life) if outcome.life else None,
         "healthy_flagged": [asdict(row) for row in outcome.flagged],
         "baselines": {name: [asdict(row) for row in rows] for name, rows in outcome.baselines.items()},
@@ -210,7 +211,10 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(_beside(outcome))
     if outcome.intervals:
         table = _table("labelled intervals, tick by tick", "", "F1", "FAR", "MAR", "delay (median)", "detected")
-        for name, found in {"as configured": outcome.intervals, **outcome.interval_baselines}.items():
+        own = {"as configured": outcome.intervals}
+        if outcome.intervals_labelled and outcome.intervals_labelled.ticks != outcome.intervals.ticks:
+            own["only devices with labels"] = outcome.intervals_labelled
+        for name, found in {**own, **outcome.interval_baselines}.items():
             delay = f"{found.delay_median_s:.0f} s" if found.delay_median_s is not None else "–"
             shares = [_percent(found.far), _percent(found.mar)]
             table.add_row(name.replace("_", " "), _number(found.f1), *shares, delay, _percent(found.detected))
@@ -287,6 +291,13 @@ def _confirmed(database: Database, profile: Profile, devices: tuple[str, ...]) -
 def _names(texts: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     """Device names, given one by one or joined by commas."""
     return tuple(name.strip() for text in (*texts, *more) for name in text.split(",") if name.strip())
+
+
+def _share(text: str, option: str) -> float:
+    share = length(text, option).share
+    if share is None:
+        raise InvalidInput(f"{option} {text}: write a share like 2%")
+    return share
 
 
 def _date(text: str, option: str) -> datetime:

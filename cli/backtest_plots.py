@@ -146,7 +146,9 @@ def _frame(
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>')
     height = (_TOP + _HEIGHT - _BOTTOM) / 2
-    parts.append(f'<text transform="translate(12 {height}) rotate(-90)" text-anchor="middle">{escape(y_title)}</text>')
+    parts.append(
+        f'<text class="side" transform="translate(12 {height}) rotate(-90)" text-anchor="middle">{escape(y_title)}</text>'
+    )
     return "".join(parts)
 
 

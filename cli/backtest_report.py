@@ -64,14 +64,14 @@ def report(outcome: Outcome, profile: Profile) -> str:
     # What went wrong is what one wants to see first.
     devices.sort(key=lambda d: (-d.missed, -d.false, -d.foreseen, d.name))
     told = [d for d in devices if d.items]
-    lead = min(outcome.rules.leads)
+    lead = outcome.rules.leads[0]
     beside = {name: _of_lead(rows, lead) for name, rows in outcome.baselines.items()}
     return _TEMPLATES.get_template("backtest.html").render(
         outcome=outcome,
         title=str(profile.title),
         judged_time=_judged_time(outcome.months),
         horizon=str(outcome.rules.horizon),
-        leads=", ".join(span(x) for x in outcome.rules.leads),
+        lead=span(lead),
         cooldown=span(outcome.rules.cooldown),
         begin=f"{moment(int(outcome.first.min())):%Y-%m-%d}",
         end=f"{moment(int(outcome.last.max())):%Y-%m-%d}",

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +112,9 @@ def _run(settings: Settings, fleet: list[str], console: Console, stack: ExitStac
     for part in _PARTS:
         children.start(part, _command(part), platform)
     address = f"http://{settings.http_host}:{settings.http_port}"
-    _wait_for_api(settings, children)
+    _wait_until(lambda: _api_listens(settings), children, "api")
+    # What is published before the gateway's first subscription, nobody keeps.
+    _wait_until(lambda: _gateway_is_connected(board), children, "gateway")
     console.print(f"open [bold]{address}[/bold] and sign in with the token [bold]{token}[/bold]", soft_wrap=True)
     where = f"ground truth: {folder / 'truth.csv'} · mails: {sink.folder} · logs: {children.folder}"
     console.print(f"[dim]{where}[/dim]", soft_wrap=True, highlight=False)
@@ -170,16 +172,26 @@ def _table(seen: Mapping[str, str], seconds: float) -> Table:
     return table
 
 
-def _wait_for_api(settings: Settings, children: "_Children") -> None:
+def _wait_until(condition: Callable[[], bool], children: "_Children", name: str) -> None:
     deadline = time.monotonic() + 60
-    while True:
-        with socket.socket() as s:
-            if s.connect_ex((settings.http_host, settings.http_port)) == 0:
-                return
+    while not condition():
         children.check()
         if time.monotonic() > deadline:
-            raise ForewarnError(f"the API did not start within a minute; see {children.folder / 'api.log'}")
+            raise ForewarnError(f"`{name}` is not ready after a minute; see {children.folder / name}.log")
         time.sleep(0.1)
+
+
+def _api_listens(settings: Settings) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex((settings.http_host, settings.http_port)) == 0
+
+
+def _gateway_is_connected(board: Database) -> bool:
+    with board.transaction() as connection:
+        row = connection.execute(
+            "SELECT 1 FROM heartbeat WHERE part = 'gateway' AND (detail ->> 'connected')::boolean"
+        ).fetchone()
+    return row is not None
 
 
 def _port_is_free(host: str, port: int, variable: str) -> None:

@@ -10,6 +10,7 @@ from core import log
 from core.clock import utc_now
 from core.database import Database
 from core.errors import DatabaseAway
+from core.heartbeat import Heartbeat, this_process
 from core.profile import Profiles
 from core.settings import Settings
 from proactive.channels.email import Email
@@ -17,6 +18,7 @@ from proactive.contact import QuietHours
 from proactive.engine import Engine
 from proactive.letter import Sender
 from proactive.store import Outbox, TicketStore
+from telemetry import storage
 
 _log = log.get(__name__)
 
@@ -61,10 +63,18 @@ def engine(settings: Settings, *, once: bool) -> None:
         scheduler.add_job(_unless_away(running.triage), "interval", seconds=often)
         scheduler.add_job(_unless_away(running.send_due), "interval", seconds=often)
         scheduler.add_job(_unless_away(running.tidy), "interval", minutes=5)
+        scheduler.add_job(_unless_away(lambda: storage.roll_up(database)), "interval", minutes=5)
+        scheduler.add_job(_unless_away(lambda: _tidy(settings, database)), "interval", hours=1)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: scheduler.shutdown(wait=False))
         _log.info("engine runs", interval_s=often)
-        scheduler.start()
+        with Heartbeat(database, part="engine", instance=this_process(), now=utc_now):
+            scheduler.start()
+
+
+def _tidy(settings: Settings, database: Database) -> None:
+    done = storage.tidy(database, now=utc_now(), retention=settings.retention)
+    _log.info("storage tidied", hours=done.hours, dropped=done.dropped, of=done.of, batches=done.batches)
 
 
 def _unless_away(job: Callable[[], object]) -> Callable[[], None]:

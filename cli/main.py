@@ -15,6 +15,7 @@ COMMANDS = {
     "device": "cli.device:device",
     "gateway": "cli.gateway:gateway",
     "dead-letters": "cli.gateway:dead_letters",
+    "storage": "cli.storage:storage",
     "detect": "cli.detect:detect",
     "engine": "cli.engine:engine",
     "api": "cli.api:api",

@@ -1,6 +1,8 @@
 """Signs of life: each running part writes a row now and then, so that others can see that it is there and how it is."""
 
 import contextlib
+import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -20,6 +22,11 @@ _log = log.get(__name__)
 
 EVERY = 5.0
 """Seconds between two beats."""
+
+
+def this_process() -> str:
+    """A name for a process of which any number may run."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Heartbeat:
@@ -87,9 +94,3 @@ def beats(database: Database) -> list[dict[str, Any]]:
     """The last sign of life of each instance: `part`, `instance`, `at`, `detail`; by part. Raises DatabaseAway."""
     with database.transaction() as connection:
         return connection.execute(_SQL["beats"]).fetchall()
-
-
-def forget(database: Database, part: str, instance: str) -> None:
-    """An instance is gone for good and not missed. Raises DatabaseAway."""
-    with database.transaction() as connection:
-        connection.execute(_SQL["forget"], {"part": part, "instance": instance})

@@ -4,6 +4,3 @@ ON CONFLICT (part, instance) DO UPDATE SET at = excluded.at, detail = excluded.d
 
 -- beats: the last sign of life of each
 SELECT part, instance, at, detail FROM heartbeat ORDER BY part, instance;
-
--- forget: an instance that is gone for good
-DELETE FROM heartbeat WHERE part = %(part)s AND instance = %(instance)s;

@@ -70,6 +70,12 @@ class Settings(BaseSettings):
         description="Bytes of the largest payload that is decoded; a larger one goes to dead letters.",
     )
 
+    retention: Duration | None = Field(
+        None,
+        ge=timedelta(days=1),
+        description="Age after which readings are dropped, like 400d; hourly means stay. Empty keeps them for ever.",
+    )
+
     detection_interval: Duration = Field(
         timedelta(seconds=2), description="Pause between two looks of `forewarn detect` at new readings."
     )

@@ -39,7 +39,7 @@ _STEADY = 10.0
 _MOST_REQUESTS = 1000
 """Messages to publish that wait for the connection; what comes on top takes the place of the oldest."""
 _OLD_PROTOCOL = "unsupported protocol version"
-_ALONE = "run one worker, without FOREWARN_MQTT_SHARE"
+_ALONE = "run one gateway, with --workers if need be, without FOREWARN_MQTT_SHARE"
 _QUIET = 2.0
 """Seconds without a message after which a session that is to end holds none any more."""
 

@@ -39,6 +39,8 @@ def migrate(url: str, *, timescaledb: bool | None = None) -> list[str]:
             ran.append(name)
         if timescaledb:
             connection.execute(_text("idempotent", "timescaledb.sql"))
+            if _community(connection):
+                connection.execute(_text("idempotent", "timescaledb_community.sql"))
         return ran
 
 
@@ -57,3 +59,9 @@ def _text(folder: str, name: str) -> LiteralString:
 def _offered(connection: Connection) -> bool:
     row = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
     return row is not None
+
+
+def _community(connection: Connection) -> bool:
+    """Whether the licence allows compression; Debian's packages do not."""
+    row = connection.execute("SELECT current_setting('timescaledb.license', true) AS license").fetchone()
+    return row is not None and row["license"] == "timescale"

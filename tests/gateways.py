@@ -42,7 +42,8 @@ def run(database_url: str, *arguments: str, **settings: str) -> subprocess.Compl
 class GatewayProcess:
     """`forewarn gateway` as a process of its own; its log is shown when the test fails."""
 
-    def __init__(self, database_url: str, port: int, **settings: str) -> None:
+    def __init__(self, database_url: str, port: int, *arguments: str, **settings: str) -> None:
+        self._arguments = arguments
         self._environment = environment(database_url, FOREWARN_MQTT_PORT=str(port), **settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._log_file: IO[bytes] | None = None
@@ -53,13 +54,19 @@ class GatewayProcess:
             self._log_file.close()
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 — open as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from cli.main import main; main()", "gateway"],
+            [sys.executable, "-c", "from cli.main import main; main()", "gateway", *self._arguments],
             cwd=ROOT,
             env=self._environment,
             stderr=self._log_file,
         )
         if connected:
             wait_for(lambda: self.said("subscribed"), what="the gateway is subscribed")
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process
+        return self._process.pid
 
     def log(self) -> str:
         """What it wrote since it was started."""

@@ -1,5 +1,7 @@
 """What any detector must beat: no alarm, always an alarm, alarms at random, and the best simple rule."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from anomaly.detector import Track
@@ -38,6 +40,16 @@ def random(first: Ints, last: Ints, components: int, budget: float, *, seed: int
         score=np.ones(len(device)),
         source=np.zeros(len(device), dtype=np.int64),
     )
+
+
+def coin(ticks: Sequence[Ints]) -> Alarms:
+    """Alarm or not by the toss of a coin, tick by tick. ticks: for each device their times."""
+    dice = np.random.default_rng(0)
+    rows: list[tuple[int, int, int, int, float, int]] = []
+    for device, times in enumerate(ticks):
+        chosen = times[dice.random(len(times)) < 0.5]
+        rows += [(device, 0, time, time + 1, 1.0, 0) for time in chosen.tolist()]
+    return Alarms.of(rows)
 
 
 class SimpleRule:

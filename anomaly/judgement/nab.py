@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anomaly.judgement.alarms import Alarms
+from telemetry.recorded import Intervals
 from telemetry.window import Ints
 
 _PROBATION, _LONGEST = 0.15, 5000
@@ -82,3 +84,19 @@ def _raw(one: Series, costs: Costs) -> float:
         else:
             total -= costs.false
     return total - costs.miss * (len(edges) - len(hit))
+
+
+def judge(alarms: Alarms, labels: Intervals, ticks: Sequence[Ints]) -> dict[str, float | None]:
+    """The score by each cost profile; ticks: for each device the rising times of the ticks in which it measured."""
+    series = []
+    for device, times in enumerate(ticks):
+        own = labels.device == device
+        series.append(
+            Series(
+                rows=times,
+                windows=list(zip(labels.starts[own].tolist(), labels.ends[own].tolist(), strict=True)),
+                # An alarm opens when its tick is over; the row it speaks of is the one before.
+                detections=alarms.start[alarms.device == device] - 1,
+            )
+        )
+    return {name: score(series, costs) for name, costs in PROFILES.items()}

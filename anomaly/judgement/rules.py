@@ -59,7 +59,7 @@ def span(microseconds: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """horizon: how long before a failure an alarm may start. leads: how long before it must. cooldown: episodes nearer
+    """horizon: how long before a failure an alarm may start. leads: how long before it must; the first one is what plots and timelines show. cooldown: episodes nearer
     to each other are one. healthy_first: at the start of each device, known to be healthy and not judged.
     train_until: microseconds since the epoch; what is before is only learnt from. train_devices: positions of devices
     that are only learnt from. budgets: false alarms a device-month. flagged: budgets of another kind, shares of the

@@ -78,6 +78,10 @@ def _interval(field: str) -> Callable[[Outcome], float | None]:
     return lambda outcome: getattr(outcome.intervals, field) if outcome.intervals else None
 
 
+def _labelled(field: str) -> Callable[[Outcome], float | None]:
+    return lambda outcome: getattr(outcome.intervals_labelled, field) if outcome.intervals_labelled else None
+
+
 def _nab(name: str) -> Callable[[Outcome], float | None]:
     return lambda outcome: outcome.nab[name] if outcome.nab else None
 
@@ -147,6 +151,8 @@ SETS: Mapping[str, Set] = {
         goals=(
             Goal(name="F1", figure=_interval("f1"), least=0.82),
             Goal(name="FAR", figure=_interval("far"), most=0.15),
+            Goal(name="F1 of the runs with a fault", figure=_labelled("f1")),
+            Goal(name="FAR of the runs with a fault", figure=_labelled("far")),
             Goal(name="delay, s", figure=_interval("delay_median_s")),
         ),
     ),
@@ -167,10 +173,13 @@ SETS: Mapping[str, Set] = {
 
 
 def hand_set(profile: Profile) -> int:
-    """How many values of a profile somebody chose for detection: all that detectors were given, and each symptom."""
+    """How many values of a profile somebody chose for detection: all that detectors were given, each symptom, and a tick
+    that is not simply the interval of the readings.
+    """
     symptoms = sum(len(mode.symptoms) + len(mode.consequences) for mode in profile.failure_modes.values())
     given = _given(profile.detectors) if "detectors" in profile.model_fields_set else 0
-    return symptoms + given
+    coarse = profile.tick != min(signal.interval for signal in profile.signals.values())
+    return symptoms + given + int(coarse)
 
 
 def _given(value: Any) -> int:

@@ -18,11 +18,11 @@ CREATE TABLE reading_hour (
     PRIMARY KEY (series_id, hour)
 );
 
--- Up to which transaction the hours are made; its row is the lock of a turn. What was stored for an hour before `kept`
--- may be dropped already: such an hour is only ever added to, never made anew.
+-- Up to which transaction the hours are made; its row is the lock of a turn. Readings measured before `kept` are dropped:
+-- an hour before it is not made anew.
 CREATE TABLE rollup_cursor (
     singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     xact          xid8 NOT NULL DEFAULT '0',
-    kept          timestamptz NOT NULL DEFAULT '-infinity'
+    kept          timestamptz
 );
 INSERT INTO rollup_cursor DEFAULT VALUES;

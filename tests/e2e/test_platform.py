@@ -68,6 +68,9 @@ class Platform:
                 [sys.executable, "-m", "cli", command], cwd=ROOT, env=self._environment, stdout=file, stderr=file
             )
             try:
+                if command == "gateway":
+                    # What is published before the first subscription, nobody keeps.
+                    wait_for(lambda: "subscribed" in log.read_text(), what="the gateway is subscribed")
                 yield
             finally:
                 process.send_signal(signal.SIGTERM)

@@ -7,9 +7,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
 from cli.embedded import free_port
+from core.clock import utc_now
 from core.database import Database
+from core.heartbeat import Heartbeat, beat, beats
 from core.settings import Settings
-from tests.conftest import Mosquitto
+from tests.conftest import Mosquitto, wait_for
 from tests.seed import seed
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -33,6 +35,29 @@ def test_ready_when_database_and_broker_answer(database: Database, mosquitto: Mo
         assert answer.status_code == 503
         assert answer.json()["status"] == "down: broker"
         assert client.get("/healthz").status_code == 200
+
+
+def test_the_other_parts_are_shown_with_their_age(database: Database, mosquitto: Mosquitto) -> None:
+    now = utc_now()
+    beat(database, "gateway", "a", at=now, detail={"unacknowledged": 7})
+    beat(database, "gateway", "b", at=now - timedelta(minutes=2), detail={})
+    beat(database, "detect", "c", at=now, detail={"ended": True})
+    with TestClient(create_app(Settings(mqtt_port=mosquitto.port), database)) as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 200
+    first, second = answer.json()["parts"].pop("gateway")
+    assert (first["ok"], first["unacknowledged"]) == (True, 7)
+    assert not second["ok"]
+    assert 120 <= second["age_s"] < 180
+    assert "detect" not in answer.json()["parts"]
+
+
+def test_a_part_beats_while_it_runs_and_says_that_it_ended(database: Database) -> None:
+    with Heartbeat(database, part="detect", instance="x", now=utc_now, detail=lambda: {"n": 1}, every=0.05):
+        first = wait_for(lambda: beats(database))[0]
+        assert first["detail"] == {"n": 1}
+        wait_for(lambda: beats(database)[0]["at"] > first["at"])
+    assert [row["detail"] for row in beats(database)] == [{"ended": True}]
 
 
 def test_metrics_count_by_route_and_tell_totals(database: Database) -> None:

@@ -1,0 +1,39 @@
+-- take_rollup: up to which transaction the hours are made, locked for this turn; no row while another has it
+SELECT xact::text::bigint AS xact, kept FROM rollup_cursor FOR UPDATE SKIP LOCKED;
+
+-- move_rollup: the end of a turn
+UPDATE rollup_cursor SET xact = %(xact)s::text::xid8;
+
+-- roll_up: makes the hours anew in which something was stored; one whose readings were dropped meanwhile stays as it is
+INSERT INTO reading_hour AS old (series_id, hour, readings, mean, least, greatest)
+SELECT r.series_id, date_bin('1 hour', r.time, '2000-01-01Z'), count(*), avg(r.value), min(r.value), max(r.value)
+  FROM unnest(%(devices)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS want (device_id, start_at, end_at)
+  JOIN series s ON s.device_id = want.device_id
+  JOIN reading r ON r.series_id = s.id AND r.time >= want.start_at AND r.time < want.end_at
+ GROUP BY 1, 2
+ ORDER BY 1, 2
+ON CONFLICT (series_id, hour) DO UPDATE
+   SET readings = excluded.readings, mean = excluded.mean, least = excluded.least, greatest = excluded.greatest
+ WHERE %(kept)s::timestamptz IS NULL OR old.hour >= %(kept)s;
+
+-- keep_from: what was measured before this time is being dropped
+UPDATE rollup_cursor SET kept = greatest(kept, %(cutoff)s);
+
+-- has_chunks: whether readings lie in chunks that can be dropped as a whole
+SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS chunks;
+
+-- drop_chunks: drops the chunks that hold nothing newer; TimescaleDB only
+SELECT count(*) AS dropped FROM drop_chunks('reading', older_than => %(cutoff)s::timestamptz);
+
+-- all_series: the number of each series after one, in order
+SELECT id FROM series WHERE id > %(after)s ORDER BY id LIMIT %(most)s;
+
+-- delete_readings: the old readings of some series; plain PostgreSQL
+DELETE FROM reading WHERE series_id = ANY(%(series)s::integer[]) AND time < %(cutoff)s;
+
+-- prune_batches: takes batches away that detection and rollups have passed
+DELETE FROM batch
+ WHERE xact < (SELECT least(d.xact, r.xact) FROM detection_cursor d, rollup_cursor r) AND stored_at < %(before)s;
+
+-- prune_heartbeats: forgets processes that have not been seen for long; a gateway is known by its client id and stays
+DELETE FROM heartbeat WHERE at < %(before)s AND part <> 'gateway';
