@@ -7,6 +7,7 @@ done for many values at once is done by numpy. It is a pure function of the mess
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from device_gateway.clock import LAST_TIME, Judged, Rules, judge
 from device_gateway.decoder import ATTRIBUTES, Decoded, Presence, Reason, Request, Said, Sample, Undecodable, shown
@@ -157,6 +158,7 @@ class _Work:
         self._statuses: list[Status] = []
         self._attributes: list[Attribute] = []
         self._letters: dict[int, Decoded] = {}
+        self._lags: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None
         self._refused: dict[tuple[int, Reason], list[str]] = {}
 
     def refuse(self, at: int, refused: Sequence[Undecodable]) -> None:
@@ -222,8 +224,9 @@ class _Work:
 
     def finish(self) -> Batch:
         """The batch."""
+        readings = self._readings()
         return Batch(
-            readings=self._readings(),
+            readings=readings,
             events=tuple(self._events),
             statuses=tuple(self._statuses),
             attributes=tuple(self._attributes),
@@ -233,6 +236,7 @@ class _Work:
             ),
             strangers=self.strangers,
             requests=tuple(self.requests),
+            lags=self._lags,
         )
 
     def _to_keep(self, at: int) -> Message:
@@ -256,6 +260,7 @@ class _Work:
         offset = np.array(self._offset)
         value = np.array(self._value)
         sample = np.repeat(np.arange(len(count)), count)
+        self._note_lags(judged, message, received)
         keep = offset >= 0
         if not keep.all():
             self._refuse_signals(np.unique(sample[~keep]).tolist())
@@ -278,6 +283,16 @@ class _Work:
             value=value,
             quality=quality,
         )
+
+    def _note_lags(self, judged: Judged, message: NDArray[np.intp], received: NDArray[np.int64]) -> None:
+        ts = np.array(self._ts)
+        ts[judged.senseless | judged.too_old] = np.nan
+        starts = np.flatnonzero(np.diff(message, prepend=-1))
+        lag = received[message[starts]] / 1e6 - np.fmax.reduceat(ts, starts) / 1e3
+        timed = ~np.isnan(lag)
+        if timed.any():
+            device = np.array([d.id for d in self._device], dtype=np.int32)[starts]
+            self._lags = device[timed], lag[timed]
 
     def _refuse_signals(self, samples: Sequence[int]) -> None:
         for n in samples:

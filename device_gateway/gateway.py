@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from core import log
@@ -15,8 +15,12 @@ from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.readings import Batch, Message
 from device_gateway.registry import Registry
+from device_gateway.skew import Skews
 
 _log = log.get("gateway")
+
+_LAGS_EVERY = 200_000
+"""Microseconds between two batches whose lags are looked at: under load, some tell as much as all."""
 
 
 class _Stored(Protocol):
@@ -65,6 +69,7 @@ class Gateway:
         publish: Callable[[Sequence[Request]], None] = lambda _: None,
         metrics: Metrics,
         pace: Pace,
+        skews: Skews | None = None,
     ) -> None:
         self._inbox = inbox
         self._acceptance = acceptance
@@ -76,6 +81,8 @@ class Gateway:
         self._pace = pace
         self._stop = threading.Event()
         self._accepting = threading.Lock()
+        self._skews = Skews() if skews is None else skews
+        self._lags_at = 0
 
     def stop(self) -> None:
         """Makes `run` return once what is in the inbox is stored, or cannot be: then the broker still has it."""
@@ -148,6 +155,10 @@ class Gateway:
     def _process(self, messages: Sequence[Message], accepted: _Accepted) -> None:
         """Stores a batch. What the database refuses is halved until the offending messages stand alone."""
         batch = self._known(messages, accepted)
+        if batch.lags and messages[-1].received - self._lags_at >= _LAGS_EVERY:
+            self._lags_at = messages[-1].received
+            skews = self._skews.follow(*batch.lags, self._lags_at / 1e6)
+            batch = replace(batch, clock_skews=skews) if skews else batch
         began = time.monotonic()
         try:
             stored = self._store(batch)

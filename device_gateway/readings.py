@@ -113,7 +113,8 @@ class DeadLetter:
 class Batch:
     """All that came of some messages; it is stored in one transaction. `strangers` are the names of devices that
     are unknown or sent an unknown signal, and those signals: worth a look into the database before the batch is final.
-    `requests` are messages to publish once it is stored. `clock_skews` are devices whose clock was found to be behind
+    `requests` are messages to publish once it is stored. `lags` are devices and, for each message with times of its own,
+    how many seconds after its newest one it came; `clock_skews` are devices whose clock was found to be behind
     ours by so many seconds.
     """
 
@@ -124,6 +125,7 @@ class Batch:
     dead_letters: tuple[DeadLetter, ...] = ()
     strangers: Mapping[str, Collection[str]] = field(default_factory=dict)
     requests: tuple[Request, ...] = ()
+    lags: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None
     clock_skews: tuple[tuple[int, float], ...] = ()
 
 

@@ -31,7 +31,8 @@ class Change:
 def follow(known: Mapping[Key, History], said: Iterable[Attribute]) -> tuple[dict[Key, History], list[Change]]:
     """The histories that `said` changes, and which of it was a change. What was said late finds its place by its time.
 
-    A value that is said again is no change. One that is said to hold earlier than was known begins earlier.
+    A value that is said again is no change and is not kept: what is said late between two equal ones holds until the next
+    change that is known. A value that is said to hold earlier than was known begins earlier.
     """
     changed: dict[Key, History] = {}
     changes: list[Change] = []
@@ -48,7 +49,8 @@ def follow(known: Mapping[Key, History], said: Iterable[Attribute]) -> tuple[dic
             at -= 1
         if at < len(history) and history[at][1] == one.value:
             history.pop(at)
-        history.insert(at, (one.time, one.value))
+        if not at or history[at - 1][1] != one.value:
+            history.insert(at, (one.time, one.value))
         changed[key] = history
         changes.append(Change(said=one, before=before))
     return changed, changes

@@ -80,7 +80,7 @@ def _load() -> Any:
 PAYLOAD = _load()
 """The class of the message."""
 _COMPRESSED = b"SPBV1.0_COMPRESSED"
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 4 * 1024 * 1024
 _ZLIB_OR_GZIP = 47
 
 

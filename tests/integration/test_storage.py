@@ -25,7 +25,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         DeviceStore(database).register(name="f1", profile="fridge")
-        found = next(iter(DeviceLookUp(database, dict(Profiles(None)))(["f1"])))
+        found = next(iter(DeviceLookUp(database, dict(Profiles(None)))({"f1": ()})))
         self.device, self.series = found.id, found.series["cabinet_temp"]
         self._writer = TelemetryWriter(database, lambda: NOW)
 

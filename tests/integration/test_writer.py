@@ -1,5 +1,6 @@
 """Storing batches, on both databases, and the gateway's loop around it."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +21,7 @@ from device_gateway.inbox import Inbox
 from device_gateway.metrics import Metrics
 from device_gateway.readings import Batch, Message, microseconds
 from device_gateway.registry import Registry
+from device_gateway.skew import Skews
 from telemetry.store import DeviceLookUp, DeviceStore, TelemetryWriter
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -43,7 +45,7 @@ class Rig:
             batch = self.acceptance.accept(messages)
         return batch
 
-    def run(self, *messages: Message) -> None:
+    def run(self, *messages: Message, skews: Skews | None = None) -> None:
         inbox = Inbox(most=1000)
         inbox.put(messages)
         inbox.close()
@@ -55,6 +57,7 @@ class Rig:
             acknowledge=self.acknowledged.extend,
             metrics=Metrics(inbox),
             pace=Pace(most=1000),
+            skews=skews,
         ).run()
 
 
@@ -205,3 +208,52 @@ def test_a_batch_twice_shuffled_or_split_stores_the_same_rows(
     rig.run(*shuffled[:cut])
     rig.run(*shuffled[cut:])
     assert rows(database_url) == wanted
+
+
+def test_what_a_device_says_of_itself_is_kept_with_its_history(
+    database: Database, database_url: str, devices: dict[str, int]
+) -> None:
+    rig = Rig(database)
+
+    def says(second: int, **attributes: str) -> Message:
+        payload = {"ts": NOW_MS + second * 1000, "kind": "attributes", **attributes}
+        return message("f1", json.dumps(payload), "events", at=second)
+
+    rig.run(says(10, firmware="1.1", hardware="B"), says(20, firmware="1.1"))
+    rig.run(says(5, firmware="1.0"))
+    rig.run(says(5, firmware="1.0"), says(30, firmware="1.1"))
+    with psycopg.connect(database_url) as connection:
+        history = connection.execute(
+            "SELECT name, value, extract(epoch FROM since - %s)::int FROM device_attribute ORDER BY name, since", (NOW,)
+        ).fetchall()
+        events = connection.execute(
+            "SELECT code, detail->>'value', xact IS NOT NULL FROM device_event WHERE kind = 'attribute' ORDER BY time, code"
+        ).fetchall()
+        firmware = connection.execute("SELECT firmware FROM device WHERE name = 'f1'").fetchone()
+    assert history == [("firmware", "1.0", 5), ("firmware", "1.1", 10), ("hardware", "B", 10)]
+    assert events == [("firmware", "1.0", True), ("firmware", "1.1", True), ("hardware", "B", True)]
+    assert firmware == ("1.1",)
+    # A list of devices that does not know the firmware leaves it as it is.
+    DeviceStore(database).register(name="f1", profile="fridge")
+    assert DeviceStore(database).by_name("f1")["firmware"] == "1.1"
+
+
+def test_maintenance_names_a_component_of_the_profile(database: Database, devices: dict[str, int]) -> None:
+    rig = Rig(database)
+    good, bad = '{"kind": "maintenance", "component": "compressor"}', '{"kind": "maintenance", "component": "wings"}'
+    batch = rig.accept(message("f1", good, "events"), message("f1", bad, "events"))
+    assert [e.kind for e in batch.events] == ["maintenance"]
+    assert [d.reason.value for d in batch.dead_letters] == ["bad_event"]
+    assert "compressor" in batch.dead_letters[0].detail
+
+
+def test_a_clock_that_is_wrong_is_stored_with_its_device(database: Database, devices: dict[str, int]) -> None:
+    rig = Rig(database)
+    skews = Skews()
+    for n in range(4):
+        payload = f'{{"ts": {NOW_MS + n * 600_000 - 900_000}, "values": {{"power": {n}}}}}'
+        rig.run(message("f1", payload, at=n * 600_000_000), skews=skews)
+    with database.transaction() as connection:
+        row = connection.execute("SELECT clock_skew_s FROM device WHERE name = 'f1'").fetchone()
+    assert row
+    assert abs(row["clock_skew_s"] - 900) < 1
