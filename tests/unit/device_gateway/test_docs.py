@@ -6,7 +6,7 @@ from device_gateway.decoders import DECODERS
 from device_gateway.formats import choose
 from telemetry.device_list import COLUMNS
 
-DOCS = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[3] / "docs" / "gateway.md").read_text(encoding="utf-8")
 
 
 def test_each_reason_of_a_dead_letter_is_explained() -> None:
