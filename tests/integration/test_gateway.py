@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,12 +96,14 @@ def test_odd_readings_are_stored_with_their_quality(
     DeviceStore(database).register(name="f1", profile="fridge")
     user = settings.get("FOREWARN_MQTT_USERNAME", "")
     with GatewayProcess(database_url, port, **settings), Publisher(port, user, "gw") as publisher:
-        publisher.publish(TOPIC, reading(99.0))
+        # Of this moment, not of the moment the tests began.
+        now_ms = time.time_ns() // 1_000_000 - 60_000
+        publisher.publish(TOPIC, reading(99.0, now_ms))
         ahead = [{"ts": IN_2099 + n * 60_000, "values": {"freezer_temp": n}} for n in range(3)]
         publisher.publish(TOPIC, json.dumps(ahead).encode())
-        mixed = {"ts": NOW_MS, "values": {"power": 50, "fan_speed": "fast", "humidity": 3}}
+        mixed = {"ts": now_ms, "values": {"power": 50, "fan_speed": "fast", "humidity": 3}}
         publisher.publish(TOPIC, json.dumps(mixed).encode())
-        publisher.publish("forewarn/v1/f1/events", b'{"ts": %d, "kind": "error", "code": "E23", "t": 1}' % NOW_MS)
+        publisher.publish("forewarn/v1/f1/events", b'{"ts": %d, "kind": "error", "code": "E23", "t": 1}' % now_ms)
         publisher.publish("forewarn/v1/f1/status", b"online", retain=True)
         publisher.publish("forewarn/v1/f1/status", b'{"state": "offline"}', retain=True)
         with psycopg.connect(database_url, autocommit=True) as c:
