@@ -283,6 +283,7 @@ function label(u, facts, colour) {
   ctx.save();
   ctx.font = `${11 * pixels}px system-ui, sans-serif`;
   ctx.textBaseline = "top";
+  ctx.textAlign = "left"; // The axes, drawn before, leave it at what they needed.
   visible(u, facts).forEach((finding, row) => {
     const left = Math.max(bbox.left, u.valToPos(finding.from / 1000, "x", true));
     const width = ctx.measureText(finding.title).width;
