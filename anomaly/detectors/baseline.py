@@ -212,9 +212,10 @@ class Baseline:
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """Symptoms of the failure mode with the normal band in the present context and the value now."""
         signs = self._signs[track]
-        deviation = self._deviation(state)[device]
-        width = self._width(state)[device] * self._threshold
-        expected = self._expected(state)[device]
+        own = {name: column[device : device + 1] for name, column in state.items()}
+        deviation = self._deviation(own)[0]
+        width = self._width(own)[0] * self._threshold
+        expected = self._expected(own)[0]
         strength = np.nan_to_num(np.where(np.isnan(signs), np.abs(deviation), deviation * signs)).clip(0.0)
         total = float(strength[signs != 0].sum()) or 1.0
         found = []
@@ -227,7 +228,7 @@ class Baseline:
                     unit=self._profile.signals[name].unit,
                     normal_low=float(expected[s] - width[s]),
                     normal_high=float(expected[s] + width[s]),
-                    seen=float(state["y"][device, s]),
+                    seen=float(own["y"][0, s]),
                     contribution=float(strength[s]) / total,
                     direction="high" if deviation[s] > 0 else "low",
                 )
