@@ -110,7 +110,13 @@ class DetectionEngine:
         changes: list[FindingChange] = []
         due = [device for device, _ in members if ends[device] > starts[device]]
         if due:
-            found = self._window(connection, profile, due, starts, ends, tick)
+            found = history.place(connection, due, tuple(profile.signals)).window(
+                connection,
+                np.array([starts[device] for device in due], dtype=np.int64),
+                np.array([ends[device] for device in due], dtype=np.int64),
+                tick=tick,
+                names=np.array(due, dtype=np.int64),
+            )
             known = self._load(connection, profile, due)
             at = np.array([known.positions[device] for device in due], dtype=np.int64)
             part = known.state.take(at)
@@ -123,38 +129,6 @@ class DetectionEngine:
             connection, [(device, moment(ends[device]), spans[device].stored_at) for device, _ in members]
         )
         return changes
-
-    def _window(
-        self,
-        connection: Connection,
-        profile: Profile,
-        due: list[int],
-        starts: Mapping[int, int],
-        ends: Mapping[int, int],
-        tick: int,
-    ) -> window.Window:
-        signals = tuple(profile.signals)
-        series = [row for row in history.series_of(connection, due) if row[2] in profile.signals]
-        readings = history.read(
-            connection,
-            [s for s, _, _ in series],
-            [starts[device] for _, device, _ in series],
-            [ends[device] for _, device, _ in series],
-        )
-        ids = np.array([s for s, _, _ in series], dtype=np.int64)
-        place = {device: at for at, device in enumerate(due)}
-        device_of = np.array([place[device] for _, device, _ in series], dtype=np.int64)
-        signal_of = np.array([signals.index(signal) for _, _, signal in series], dtype=np.int64)
-        row = np.searchsorted(ids, readings.series)
-        return window.build(
-            devices=np.array(due, dtype=np.int64),
-            signals=signals,
-            tick=tick,
-            device_at=device_of[row],
-            signal_at=signal_of[row],
-            times=readings.times,
-            values=readings.values,
-        )
 
     def _load(self, connection: Connection, profile: Profile, due: list[int]) -> _Known:
         known = self._known.get(profile.name)

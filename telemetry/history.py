@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.database import Connection, Queries
-from telemetry.window import Floats, Ints
+from telemetry.window import Floats, Ints, Window, build
 
 _SQL = Queries("telemetry", "history.sql")
 _PG_EPOCH = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -100,10 +100,46 @@ def read(connection: Connection, series: Sequence[int], starts: Sequence[int], e
     )
 
 
-def series_of(connection: Connection, devices: Sequence[int]) -> list[tuple[int, int, str]]:
-    """`(series id, device id, signal)` of all series of the devices."""
-    rows = connection.execute(_SQL["series_of"], {"devices": list(devices)})
-    return [(row["id"], row["device_id"], row["signal"]) for row in rows]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """The series of some devices, placed in a window. ids: [N] series ids, rising. device_at, signal_at: [N] their
+    positions among the devices and in `signals`.
+    """
+
+    signals: tuple[str, ...]
+    ids: Ints
+    device_at: Ints
+    signal_at: Ints
+
+    def window(self, connection: Connection, starts: Ints, ends: Ints, *, tick: int, names: Ints) -> Window:
+        """The window of what is stored of each device within its own [start, end): [D], microseconds since the epoch.
+
+        tick: its length in microseconds. names: [D] what the window calls its devices.
+        """
+        readings = read(connection, self.ids.tolist(), starts[self.device_at].tolist(), ends[self.device_at].tolist())
+        row = np.searchsorted(self.ids, readings.series)
+        return build(
+            devices=names,
+            signals=self.signals,
+            tick=tick,
+            device_at=self.device_at[row],
+            signal_at=self.signal_at[row],
+            times=readings.times,
+            values=readings.values,
+        )
+
+
+def place(connection: Connection, devices: Sequence[int], signals: Sequence[str]) -> Placed:
+    """Where the series of `devices` stand in a window of `signals`; other signals are left out."""
+    device_at = {device: at for at, device in enumerate(devices)}
+    signal_at = {signal: at for at, signal in enumerate(signals)}
+    rows = [
+        (row["id"], device_at[row["device_id"]], signal_at[row["signal"]])
+        for row in connection.execute(_SQL["series_of"], {"devices": list(devices)})
+        if row["signal"] in signal_at
+    ]
+    ids, at_device, at_signal = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    return Placed(signals=tuple(signals), ids=ids, device_at=at_device, signal_at=at_signal)
 
 
 def spans_of_profile(connection: Connection, profile: str, since: datetime) -> list[tuple[int, str, int, int]]:

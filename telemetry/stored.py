@@ -19,18 +19,12 @@ class StoredHistory:
     def __init__(self, database: Database, profile: Profile, since: datetime | None = None) -> None:
         self._database = database
         self.tick = profile.tick // timedelta(microseconds=1)
-        self._signals = tuple(profile.signals)
         with database.transaction() as connection:
             found = history.spans_of_profile(connection, profile.name, since or datetime(1970, 1, 1, tzinfo=UTC))
-            self._ids = [row[0] for row in found]
-            series = [row for row in history.series_of(connection, self._ids) if row[2] in profile.signals]
+            self._placed = history.place(connection, [row[0] for row in found], tuple(profile.signals))
         self.devices: tuple[str, ...] = tuple(row[1] for row in found)
         self._first = np.array([row[2] for row in found], dtype=np.int64)
         self._last = np.array([row[3] for row in found], dtype=np.int64)
-        place = {device: at for at, device in enumerate(self._ids)}
-        self._series = np.array([row[0] for row in series], dtype=np.int64)
-        self._device_of = np.array([place[row[1]] for row in series], dtype=np.int64)
-        self._signal_of = np.array([self._signals.index(row[2]) for row in series], dtype=np.int64)
 
     def spans(self) -> tuple[Ints, Ints]:
         """[D] the first and the last time of each device, microseconds since the epoch."""
@@ -43,20 +37,12 @@ class StoredHistory:
         """All windows in the order of time, each with all devices."""
         if not self.devices:
             return
-        step = max(1, _MOST_CELLS // (len(self.devices) * len(self._signals))) * self.tick
+        step = max(1, _MOST_CELLS // (len(self.devices) * len(self._placed.signals))) * self.tick
+        names = np.arange(len(self.devices), dtype=np.int64)
         start = window.floor(int(self._first.min()), self.tick)
         while start <= self._last.max():
             with self._database.transaction() as connection:
-                size = len(self._series)
-                readings = history.read(connection, self._series.tolist(), [start] * size, [start + step] * size)
-            row = np.searchsorted(self._series, readings.series)
-            yield window.build(
-                devices=np.arange(len(self.devices), dtype=np.int64),
-                signals=self._signals,
-                tick=self.tick,
-                device_at=self._device_of[row],
-                signal_at=self._signal_of[row],
-                times=readings.times,
-                values=readings.values,
-            )
+                starts = np.full(len(self.devices), start, dtype=np.int64)
+                found = self._placed.window(connection, starts, starts + step, tick=self.tick, names=names)
+            yield found
             start += step

@@ -138,18 +138,14 @@ class Baseline:
 
     def _expected(self, state: Columns) -> Floats:
         """[D, S] what the smoothed signal should be in the present context."""
-        context = np.where(np.isfinite(state["c"]), state["c"], 0.0)[:, None, :]
-        away = np.where(np.isfinite(state["c"])[:, None, :], context - state["mean_c"], 0.0)
-        expected: Floats = state["mean_y"] + (state["slope"] * away).sum(axis=2)
+        expected: Floats = state["mean_y"] + (state["slope"] * _away(state)).sum(axis=2)
         return expected
 
     def _width(self, state: Columns) -> Floats:
         """[D, S] usual spread of the judged rest; wider where the context is one that the device has hardly known."""
         independent = np.maximum(state["weight"] / (2.0 * self._fast), 1.0)[:, :, None]
-        context = np.where(np.isfinite(state["c"]), state["c"], 0.0)[:, None, :]
-        away = np.where(np.isfinite(state["c"])[:, None, :], context - state["mean_c"], 0.0)
         own = np.diagonal(state["var_c"], axis1=2, axis2=3) + self._ridge
-        unsure = (state["rest_var"][:, :, None] * away**2 / (independent * own)).sum(axis=2)
+        unsure = (state["rest_var"][:, :, None] * _away(state) ** 2 / (independent * own)).sum(axis=2)
         least = _LEAST * state["rest_var"] * self._fast / self._smooth
         width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure)
         width += self._floor + _RELATIVE_FLOOR * np.abs(state["mean_y"])
@@ -182,7 +178,7 @@ class Baseline:
         state["weight"] = np.minimum(state["weight"] + trust, self._memory)
         step = np.minimum(trust / np.maximum(state["weight"], 1.0), 1.0)
         known = np.isfinite(state["c"])[:, None, :]
-        away_c = np.where(known, np.where(known, state["c"][:, None, :], 0.0) - state["mean_c"], 0.0)
+        away_c = _away(state)
         first = (state["n"] <= 1.0)[:, :, None] & known
         state["mean_c"] += np.where(first, away_c, step[:, :, None] * away_c)
         away_c = np.where(first, 0.0, away_c)
@@ -240,3 +236,10 @@ def _share(age: Floats, constant: float) -> Floats:
     """The weight of a new value after `age` ticks in an exponential mean with a time constant in ticks."""
     share: Floats = 1.0 - (1.0 - 1.0 / constant) ** age
     return share
+
+
+def _away(state: Columns) -> Floats:
+    """[D, S, C] how far the context is from what each signal was learnt in; 0 where the context is not known."""
+    context = state["c"][:, None, :]
+    away: Floats = np.where(np.isfinite(context), context - state["mean_c"], 0.0)
+    return away
