@@ -1,10 +1,10 @@
 """`forewarn backtest`: what a profile would have said about recorded history, judged against what happened."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rich.table import Table
 from anomaly import backtest as engine
 from anomaly.backtest import History, Labels, Outcome
 from anomaly.judgement.failures import Row
-from anomaly.judgement.rules import Rules, duration, length
+from anomaly.judgement.rules import Length, Rules, duration, length
 from cli.backtest_report import report
 from core.clock import utc_now
 from core.database import Database
@@ -28,6 +28,7 @@ from core.settings import Settings
 from proactive.store import TicketStore
 from telemetry import recorded
 from telemetry.history import micros
+from telemetry.recorded import Recording
 from telemetry.stored import StoredHistory
 from telemetry.window import Ints
 
@@ -37,7 +38,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 
 @click.command()
 @click.option("--profile", "profile_name", required=True, help="Name of a profile, or a profile's file.")
-@click.option("--telemetry", type=_FILE, help="CSV or Parquet: device, time, a column for each signal.")
+@click.option("--telemetry", multiple=True, type=_FILE, help="CSV or Parquet: device, time, a column for each signal.")
 @click.option("--from-database", is_flag=True, help="Judge the stored telemetry of the profile's devices instead.")
 @click.option("--since", help="With --from-database: from this date on. [default: all that is stored]")
 @click.option("--events", type=_FILE, help="Device events: device, time, code.")
@@ -50,11 +51,12 @@ _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 @click.option("--train-until", help="Learn and set thresholds before this date, judge from it on.")
 @click.option("--train-devices", multiple=True, help="Learn on these devices, judge the others: names, also by commas.")
 @click.argument("more", nargs=-1, metavar="[NAME...]")
-@click.option("--horizon", default="48h", show_default=True, help="How long before a failure an alarm may start.")
+@click.option("--horizon", help="How long before a failure an alarm may start. [default: the profile's]")
 @click.option("--lead", "leads", multiple=True, help="How long before a failure it must start. [default: 12h]")
 @click.option("--flagged", help="Judge too with thresholds that flag so many devices that never fail, as 2%.")
 @click.option("--cooldown", default="24h", show_default=True, help="Episodes nearer to each other are one.")
 @click.option("--healthy-first", help="Known as healthy and not judged, for each device: 15min, 15% or 400 (rows).")
+@click.option("--jobs", default=-1, show_default="all cores", help="Models that are learnt at the same time.")
 @click.option("--nab", is_flag=True, help="Score --anomalies by the Numenta Anomaly Benchmark's rule too.")
 @click.option("--json", "json_out", type=_OUT, help="Write all figures here.")
 @click.option("--html", "html_out", type=_OUT, help="Write a report with plots here.")
@@ -63,7 +65,7 @@ def backtest(
     settings: Settings,
     *,
     profile_name: str,
-    telemetry: Path | None,
+    telemetry: tuple[Path, ...],
     from_database: bool,
     since: str | None,
     events: Path | None,
@@ -76,7 +78,8 @@ def backtest(
     train_until: str | None,
     train_devices: tuple[str, ...],
     more: tuple[str, ...],
-    horizon: str,
+    horizon: str | None,
+    jobs: int,
     leads: tuple[str, ...],
     flagged: str | None,
     cooldown: str,
@@ -86,8 +89,12 @@ def backtest(
     html_out: Path | None,
 ) -> None:
     """Judge recorded history with the live code: would this profile have warned, how early, at what cost?"""
-    if (telemetry is None) != from_database:
-        raise InvalidInput("give either --telemetry FILE or --from-database")
+    if from_database and (telemetry or events or maintenance or devices):
+        raise InvalidInput(
+            "--from-database takes telemetry, events, maintenance and attributes from the database alone"
+        )
+    if not (telemetry or events or from_database):
+        raise InvalidInput("give --telemetry FILE, --events FILE of devices that only send events, or --from-database")
     if train_until and train_devices:
         raise InvalidInput("give either --train-until or --train-devices")
     if more and not train_devices:
@@ -99,25 +106,23 @@ def backtest(
     if not from_database and not (failures or anomalies or remaining_life):
         raise InvalidInput("nothing to judge against: give --failures, --anomalies or --remaining-life")
     with ExitStack() as stack:
-        if telemetry:
-            history: History = recorded.telemetry(telemetry, profile)
-        else:
+        if from_database:
             url = settings.database_url.get_secret_value()
             database = stack.enter_context(Database(url, name="forewarn-backtest"))
-            history = StoredHistory(database, profile, _date(since, "--since") if since else None)
+            history: History = StoredHistory(database, profile, _date(since, "--since") if since else None)
             if not history.devices:
                 raise InvalidInput(f"nothing is stored of devices of the profile {profile.name}")
+        else:
+            others = [file for file in (failures, remaining_life) if file]
+            history = recorded_of(profile, telemetry, others, events=events, maintenance=maintenance, devices=devices)
         labels = labels_of(profile, history, failures=failures, anomalies=anomalies, remaining_life=remaining_life)
         if from_database and labels.failed is None:
             labels = replace(labels, failed=_confirmed(database, profile, history.devices))
-        for file, what in ((events, "code"), (maintenance, "component")):
-            if file:
-                recorded.happenings(file, history.devices, what)
-        if devices:
-            recorded.attributes(devices, history.devices)
         trained = recorded.positions(_names(train_devices, more), history.devices)
         rules = Rules(
-            horizon=length(horizon, "--horizon"),
+            horizon=length(horizon, "--horizon")
+            if horizon
+            else Length(time=profile.horizon // timedelta(microseconds=1)),
             leads=tuple(duration(text, "--lead") for text in leads or ("12h",)),
             flagged=(_share(flagged, "--flagged"),) if flagged else (),
             cooldown=duration(cooldown, "--cooldown"),
@@ -127,7 +132,7 @@ def backtest(
             life_cap=remaining_cap,
             nab=nab,
         )
-        outcome = judged(profile, history, labels, rules, console)
+        outcome = judged(profile, history, labels, rules, console, jobs=jobs)
     show(outcome, Console())
     if json_out:
         json_out.write_text(json.dumps(as_json(outcome), indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -139,6 +144,32 @@ def profile_of(settings: Settings, name: str) -> Profile:
     """A profile by its name, or from its file."""
     path = Path(name)
     return load(path) if path.suffix in {".yaml", ".yml"} else Profiles(settings.profile_dir)[name]
+
+
+def recorded_of(
+    profile: Profile,
+    telemetry: Sequence[Path],
+    others: Sequence[Path] = (),
+    *,
+    events: Path | None = None,
+    maintenance: Path | None = None,
+    devices: Path | None = None,
+) -> Recording:
+    """History from files. Without telemetry the devices are those that stand in `events` and in `others`."""
+    if telemetry:
+        history = recorded.combined([recorded.telemetry(file, profile) for file in telemetry])
+    else:
+        assert events is not None
+        history = recorded.eventful(profile, [events, *others])
+    if events:
+        history = replace(history, events=recorded.happenings(events, history.devices, "code"))
+    if maintenance:
+        replaced = recorded.happenings(maintenance, history.devices, "component")
+        recorded.components(maintenance, replaced, profile)
+        history = replace(history, replaced=replaced)
+    if devices:
+        history = replace(history, attributes=recorded.attributes(devices, history.devices))
+    return history
 
 
 def labels_of(
@@ -161,19 +192,30 @@ def labels_of(
     )
 
 
-def judged(profile: Profile, history: History, labels: Labels, rules: Rules, console: Console) -> Outcome:
-    """Runs the backtest under a progress bar of the history's time."""
+def judged(
+    profile: Profile, history: History, labels: Labels, rules: Rules, console: Console, *, jobs: int = 1
+) -> Outcome:
+    """Runs the backtest under a progress bar of the history's time; where a part is to be learnt from, learns first."""
+    if rules.horizon.time is not None:
+        profile = profile.model_copy(update={"horizon": timedelta(microseconds=rules.horizon.time)})
     first, last = history.spans()
     total = int(last.max() - first.min()) if len(last) else 0
-    columns = (TextColumn("judging {task.description}"), BarColumn(), TextColumn("{task.fields[day]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[day]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(profile.name, total=total, day="")
 
-        def told(time: int) -> None:
-            day = f"{datetime.fromtimestamp(time / 1e6, tz=UTC):%Y-%m-%d}"
-            progress.update(task, completed=time - int(first.min()), day=day)
+        def bar(what: str) -> Callable[[int], None]:
+            task = progress.add_task(f"{what} {profile.name}", total=total, day="")
 
-        return engine.run(profile, history, labels, rules, told)
+            def told(time: int) -> None:
+                day = f"{datetime.fromtimestamp(time / 1e6, tz=UTC):%Y-%m-%d}"
+                progress.update(task, completed=time - int(first.min()), day=day)
+
+            return told
+
+        learnt = None
+        if rules.train_devices or rules.train_until is not None:
+            learnt = engine.learn(profile, history, labels, rules, jobs=jobs, progress=bar("learning"))
+        return engine.run(profile, history, labels, rules, bar("judging"), learnt)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
