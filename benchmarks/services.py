@@ -167,11 +167,9 @@ class Mosquitto:
             "max_queued_messages 10000000\nmax_inflight_messages 5000\nmax_packet_size 20000000\n"
         )
 
-    @property
-    def process(self) -> psutil.Process:
-        """The broker's process."""
-        assert self._process
-        return psutil.Process(self._process.pid)
+    def processes(self) -> list[psutil.Process]:
+        """The broker's process; none while it is stopped."""
+        return [psutil.Process(self._process.pid)] if self._process else []
 
     def start(self) -> None:
         """Starts it; returns when it listens."""
@@ -211,6 +209,11 @@ class Command:
     def start(self) -> None:
         """Starts it; does not wait."""
         self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stderr=self._log)
+
+    @property
+    def started(self) -> bool:
+        """Whether it was ever started."""
+        return self._process is not None
 
     def log(self) -> str:
         """All that it wrote."""
