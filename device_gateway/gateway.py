@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from core import log
 from core.errors import DatabaseAway, DatabaseRefused
@@ -30,8 +30,19 @@ class _Stored(Protocol):
     def duplicates(self) -> int: ...
 
 
-Store = Callable[[Batch], _Stored]
-"""Stores a batch in one transaction. Raises DatabaseAway or DatabaseRefused."""
+_Prepared = TypeVar("_Prepared")
+
+
+class Store(Protocol[_Prepared]):
+    """Stores batches, each in one transaction."""
+
+    def prepare(self, batch: Batch) -> _Prepared:
+        """What of it can be done beforehand. Called by the thread that accepts, while another batch is stored."""
+        ...
+
+    def store(self, batch: Batch, prepared: _Prepared, /) -> _Stored:
+        """Stores all of `batch` or, by an exception, nothing. Raises DatabaseAway or DatabaseRefused."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +57,15 @@ class Pace:
     summary_every: float = 60.0
 
 
-class _Accepted(NamedTuple):
-    """A batch, and how much the registry had learned when it was made."""
+class _Accepted(NamedTuple, Generic[_Prepared]):
+    """A batch, what the store made of it beforehand, and how much the registry had learned when it was made."""
 
     batch: Batch
+    prepared: _Prepared
     learned: int
 
 
-class Gateway:
+class Gateway(Generic[_Prepared]):
     """Moves messages from the inbox into the store. `acknowledge` is called once what it is given is stored, `publish`
     with what a format asks for.
     """
@@ -64,7 +76,7 @@ class Gateway:
         inbox: Inbox,
         acceptance: Acceptance,
         registry: Registry,
-        store: Store,
+        store: Store[_Prepared],
         acknowledge: Callable[[Sequence[Message]], None],
         publish: Callable[[Sequence[Request]], None] = lambda _: None,
         metrics: Metrics,
@@ -91,7 +103,7 @@ class Gateway:
     def run(self) -> None:
         """Runs until `stop` was called or the inbox is closed, and the inbox is empty.
 
-        While one batch is stored, which is mostly waiting for the database, the next one is accepted.
+        While one batch is stored, which is mostly waiting for the database, the next one is accepted and prepared.
         """
         pace = self._pace
         summary_at = time.monotonic() + pace.summary_every
@@ -124,11 +136,12 @@ class Gateway:
                 # After an error, the other thread must not wait for the database for ever.
                 self._stop.set()
 
-    def _accept(self, messages: Sequence[Message]) -> _Accepted:
+    def _accept(self, messages: Sequence[Message]) -> _Accepted[_Prepared]:
         with self._accepting:
-            return _Accepted(self._acceptance.accept(messages), self._registry.learned)
+            batch, learned = self._acceptance.accept(messages), self._registry.learned
+        return _Accepted(batch, self._store.prepare(batch), learned)
 
-    def _finish(self, messages: Sequence[Message], accepted: _Accepted) -> bool:
+    def _finish(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> bool:
         """Stores `messages`, however long the database is away, and acknowledges them; False when told to stop."""
         pause, away = self._pace.first_pause, False
         while True:
@@ -152,16 +165,17 @@ class Gateway:
                 self._acknowledge(messages)
                 return True
 
-    def _process(self, messages: Sequence[Message], accepted: _Accepted) -> None:
+    def _process(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> None:
         """Stores a batch. What the database refuses is halved until the offending messages stand alone."""
-        batch = self._known(messages, accepted)
+        accepted = self._known(messages, accepted)
+        batch = accepted.batch
         if batch.lags and messages[-1].received - self._lags_at >= _LAGS_EVERY:
             self._lags_at = messages[-1].received
             skews = self._skews.follow(*batch.lags, self._lags_at / 1e6)
             batch = replace(batch, clock_skews=skews) if skews else batch
         began = time.monotonic()
         try:
-            stored = self._store(batch)
+            stored = self._store.store(batch, accepted.prepared)
         except DatabaseRefused as error:
             if len(messages) > 1:
                 middle = len(messages) // 2
@@ -169,13 +183,13 @@ class Gateway:
                     self._process(half, self._accept(half))
                 return
             batch = only([dead_letter(messages[0], Reason.REFUSED_BY_DATABASE, [str(error)])])
-            stored = self._store(batch)
+            stored = self._store.store(batch, self._store.prepare(batch))
         if batch.requests:
             self._publish(batch.requests)
         self._metrics.stored(batch, len(messages), stored.readings, stored.duplicates, time.monotonic() - began)
 
-    def _known(self, messages: Sequence[Message], accepted: _Accepted) -> Batch:
-        """The batch, once the database was asked about the strangers in it."""
+    def _known(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> _Accepted[_Prepared]:
+        """The batch as accepted once the database was asked about the strangers in it."""
         if accepted.batch.strangers and accepted.learned != self._registry.learned:
             # They may have been met in the batch before, while this one was accepted already.
             accepted = self._accept(messages)
@@ -188,4 +202,4 @@ class Gateway:
             if not learned:
                 break
             accepted = self._accept(messages)
-        return accepted.batch
+        return accepted

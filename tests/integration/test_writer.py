@@ -53,7 +53,7 @@ class Rig:
             inbox=inbox,
             acceptance=self.acceptance,
             registry=self.registry,
-            store=self.writer.store,
+            store=self.writer,
             acknowledge=self.acknowledged.extend,
             metrics=Metrics(inbox),
             pace=Pace(most=1000),
