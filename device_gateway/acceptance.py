@@ -334,6 +334,8 @@ def dead_letter(message: Message, reason: Reason, details: Sequence[str]) -> Dea
         size=message.size,
         reason=reason,
         detail=named + more,
+        packet=message.mid,
+        again=message.again,
     )
 
 

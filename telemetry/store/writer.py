@@ -178,6 +178,7 @@ def _store_events(connection: Connection, events: Sequence[Event]) -> None:
 
 def _store_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """Stores dead letters within a transaction. Any text is made storable: that of a stranger may be anything."""
+    letters = _each_once(letters)
     connection.execute(
         SQL["add_dead_letters"],
         {
@@ -187,8 +188,21 @@ def _store_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -
             "sizes": [d.size for d in letters],
             "reasons": [d.reason.value for d in letters],
             "details": [_storable(d.detail) for d in letters],
+            "packets": [d.packet for d in letters],
+            "again": [d.again for d in letters],
         },
     )
+
+
+def _each_once(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """The letters without those that came again while the first was not stored yet: a query does not see its own rows."""
+    met, once = set(), []
+    for letter in letters:
+        key = (letter.topic, letter.payload, letter.reason, letter.packet)
+        if not (letter.again and key in met):
+            once.append(letter)
+        met.add(key)
+    return once
 
 
 def _storable(text: str) -> str:
