@@ -21,8 +21,9 @@ from core.profile import Profiles
 from core.settings import Settings
 from device_gateway.decoder import Request
 from device_gateway.formats import available, choose
-from device_gateway.gateway import Gateway, Pace
+from device_gateway.gateway import Gateway
 from device_gateway.inbox import Inbox
+from device_gateway.intake import Pace
 from device_gateway.metrics import Metrics
 from device_gateway.mqtt import Subscriber
 from device_gateway.readings import Message

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from core import log
@@ -12,6 +12,7 @@ from core.errors import DatabaseAway, DatabaseRefused
 from device_gateway.acceptance import Acceptance, dead_letter, only
 from device_gateway.decoder import Reason, Request
 from device_gateway.inbox import Inbox
+from device_gateway.intake import Intake, Pace
 from device_gateway.metrics import Metrics
 from device_gateway.readings import Batch, Message
 from device_gateway.registry import Registry
@@ -43,18 +44,6 @@ class Store(Protocol[_Prepared]):
     def store(self, batch: Batch, prepared: _Prepared, /) -> _Stored:
         """Stores all of `batch` or, by an exception, nothing. Raises DatabaseAway or DatabaseRefused."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How batches are cut and failures are retried; seconds."""
-
-    most: int
-    most_bytes: int = 3_145_728
-    linger: float = 0.02
-    first_pause: float = 0.25
-    longest_pause: float = 5.0
-    summary_every: float = 60.0
 
 
 class _Accepted(NamedTuple, Generic[_Prepared]):
@@ -91,7 +80,8 @@ class Gateway(Generic[_Prepared]):
         self._publish = publish
         self._metrics = metrics
         self._pace = pace
-        self._stop = threading.Event()
+        self._intake = Intake(inbox, metrics, pace)
+        self._stop = self._intake.stopping
         self._accepting = threading.Lock()
         self._skews = Skews() if skews is None else skews
         self._lags_at = 0
@@ -105,33 +95,23 @@ class Gateway(Generic[_Prepared]):
 
         While one batch is stored, which is mostly waiting for the database, the next one is accepted and prepared.
         """
-        pace = self._pace
-        summary_at = time.monotonic() + pace.summary_every
+        intake = self._intake
         under_way: Future[bool] | None = None
         with ThreadPoolExecutor(1, "store") as storing:
             try:
                 while True:
-                    stopping = self._stop.is_set()
-                    messages = self._inbox.take(
-                        most=pace.most,
-                        most_bytes=pace.most_bytes,
-                        linger=0 if stopping else pace.linger,
-                        timeout=0 if stopping else 0.5,
-                    )
+                    messages = intake.take()
                     if messages:
                         accepted = self._accept(messages)
                         if under_way and not under_way.result():
                             return
                         under_way = storing.submit(self._finish, messages, accepted)
-                    elif under_way and (under_way.done() or stopping or self._inbox.closed):
+                    elif under_way and (under_way.done() or intake.ended):
                         if not under_way.result():
                             return
                         under_way = None
-                    elif stopping or self._inbox.closed:
+                    elif intake.ended:
                         return
-                    if time.monotonic() >= summary_at:
-                        summary_at += pace.summary_every
-                        _log.info("summary", **self._metrics.summary())
             finally:
                 # After an error, the other thread must not wait for the database for ever.
                 self._stop.set()

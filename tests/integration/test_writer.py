@@ -16,8 +16,9 @@ from core.profile import Profiles
 from device_gateway.acceptance import Acceptance
 from device_gateway.clock import Rules
 from device_gateway.formats import choose
-from device_gateway.gateway import Gateway, Pace
+from device_gateway.gateway import Gateway
 from device_gateway.inbox import Inbox
+from device_gateway.intake import Pace
 from device_gateway.metrics import Metrics
 from device_gateway.readings import Batch, Message, microseconds
 from device_gateway.registry import Registry
