@@ -216,7 +216,7 @@ def _stored(c: psycopg.Connection[tuple[Any, ...]]) -> int:
 
 def _cpu(database: Timescale, broker: Mosquitto) -> dict[str, float]:
     # A backend that ended counts no more; that of a gateway lives as long as the gateway.
-    return {"broker": cpu_seconds([broker.process]), "database": cpu_seconds(database.processes())}
+    return {"broker": cpu_seconds(broker.processes()), "database": cpu_seconds(database.processes())}
 
 
 def copy_same_rows(database: Timescale, *, rows: int = 50_000) -> float:

@@ -167,11 +167,9 @@ class Mosquitto:
             "max_queued_messages 10000000\nmax_inflight_messages 5000\nmax_packet_size 20000000\n"
         )
 
-    @property
-    def process(self) -> psutil.Process:
-        """The broker's process."""
-        assert self._process
-        return psutil.Process(self._process.pid)
+    def processes(self) -> list[psutil.Process]:
+        """The broker's process; none while it is stopped."""
+        return [psutil.Process(self._process.pid)] if self._process else []
 
     def start(self) -> None:
         """Starts it; returns when it listens."""
@@ -209,19 +207,32 @@ class Command:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it; does not wait."""
+        """Starts it, with a new log; does not wait."""
+        self._log.seek(0)
+        self._log.truncate()
         self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stderr=self._log)
 
+    @property
+    def started(self) -> bool:
+        """Whether it was ever started."""
+        return self._process is not None
+
     def log(self) -> str:
-        """All that it wrote."""
+        """All that it wrote since it was started."""
         return os.pread(self._log.fileno(), 1 << 26, 0).decode("utf-8", "replace")
 
-    def said(self, words: str, times: int = 1) -> bool:
-        """Whether its log holds `words` so often. Raises RuntimeError when it has ended."""
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process
+        return self._process.pid
+
+    def said(self, words: str) -> bool:
+        """Whether its log holds `words`. Raises RuntimeError when it has ended."""
         assert self._process
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._command} ended with {self._process.returncode}:\n{self.log()[-4000:]}")
-        return self.log().count(words) >= times
+        return words in self.log()
 
     def processes(self) -> list[psutil.Process]:
         """It and its children; none when it does not run."""

@@ -3,6 +3,9 @@
 Devices publish; a gateway with two workers stores. Database and broker are stopped, the gateway and its workers killed,
 the network between them cut in the middle of a batch or silent, the database's disk fills up, and for a while a second
 gateway stores everything too. At the end it is counted: what was sent is stored, each once, and memory stayed flat.
+
+`--database-away 10min` is one long outage instead: the database crashes after a quarter of the minutes that are left,
+and is started again so much later.
 """
 
 import argparse
@@ -39,6 +42,15 @@ class Fault:
     share: float = 0.4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What fails when: seconds before the first fault, then each fault for `share` of its turn of so many seconds."""
+
+    warm_up: float
+    turn: float
+    faults: Sequence[Fault]
+
+
 @dataclass(slots=True, kw_only=True)
 class Seen:
     """What was seen each second."""
@@ -46,6 +58,7 @@ class Seen:
     at: list[float] = field(default_factory=list)
     rss_mb: dict[str, list[float]] = field(default_factory=dict)
     backlog: list[int] = field(default_factory=list)
+    broker_mb: float = 0.0
 
 
 class Soak:
@@ -92,20 +105,31 @@ class Soak:
             Fault(name="network to the broker silent", begin=self.to_broker.stall, end=self.to_broker.up, share=0.3),
         ]
 
-    def run(self, *, rate: float, seconds: float) -> dict[str, Any]:
-        """Publishes for so long, with each fault once; returns the counts."""
+    def each_once(self, seconds: float) -> Plan:
+        """Every fault once, each with the same share of so many seconds."""
         faults = self.faults()
+        turn = seconds / (len(faults) + 1)
+        return Plan(warm_up=turn, turn=turn, faults=faults)
+
+    def one_outage(self, seconds: float, away: float) -> Plan:
+        """Nothing but the database, crashed and `away` for so long out of so many seconds."""
+        warm_up = (seconds - away) / 4
+        turn = seconds - warm_up
+        fault = Fault(name="database stopped", begin=self.database.stop, end=self.database.start, share=away / turn)
+        return Plan(warm_up=warm_up, turn=turn, faults=[fault])
+
+    def run(self, plan: Plan, *, rate: float) -> dict[str, Any]:
+        """Publishes while what is planned fails; returns the counts."""
         command = [sys.executable, "-m", "benchmarks.load", "steady", f"--port={self.broker.port}", f"--rate={rate}"]
         sender = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert sender.stdin
         assert sender.stdout
-        turn = seconds / (len(faults) + 1)
-        self._until_told(sender.stdout, turn, "warm up")
-        for fault in faults:
+        self._until_told(sender.stdout, plan.warm_up, "warm up")
+        for fault in plan.faults:
             fault.begin()
-            self._until_told(sender.stdout, fault.share * turn, fault.name)
+            self._until_told(sender.stdout, fault.share * plan.turn, fault.name)
             fault.end()
-            self._until_told(sender.stdout, (1 - fault.share) * turn, "mended")
+            self._until_told(sender.stdout, (1 - fault.share) * plan.turn, "mended")
         sender.stdin.close()
         for line in sender.stdout:
             self.sent = int(line)
@@ -115,7 +139,7 @@ class Soak:
             until(lambda: _told(c) >= self.sent * VALUES, within=300, what="everything that was sent is stored")
             caught_up = time.monotonic() - ended
             counts = self._counts(c)
-        codes = [self.two.stop(), self.retiring.wait()]
+        codes = [self.two.stop(), *([self.retiring.wait()] if self.retiring.started else [])]
         return counts | {"caught_up_s": round(caught_up, 1), "exit_codes": codes} | self._memory()
 
     def _until_told(self, lines: Any, seconds: float, what: str) -> None:
@@ -138,6 +162,8 @@ class Soak:
             pass  # It is away on purpose: what was stored last stays what is known.
         self.seen.at.append(time.monotonic() - self._began)
         self.seen.backlog.append(self.sent - self._stored // VALUES)
+        for broker in self.broker.processes():
+            self.seen.broker_mb = max(self.seen.broker_mb, broker.memory_info().rss / 1_048_576)
         processes = [p for command in (self.two, self.second) for p in command.processes()]
         for process in processes:
             name = _name(process)
@@ -189,7 +215,11 @@ class Soak:
                 "late_mb": round(statistics.median(last), 1),
                 "most_mb": round(max(values), 1),
             }
-        return {"memory": told, "most_waiting": max(self.seen.backlog)}
+        return {
+            "memory": told,
+            "most_waiting": max(self.seen.backlog),
+            "broker_most_mb": round(self.seen.broker_mb, 1),
+        }
 
 
 def _name(process: psutil.Process) -> str:
@@ -231,6 +261,15 @@ def half_rate() -> float:
             return drain(database, broker, client_id="half", workers=1, messages=60_000).readings_per_s / VALUES / 2
 
 
+def _duration(text: str) -> float:
+    """Seconds of a time like `90s` or `10min`."""
+    for unit, seconds in (("min", 60.0), ("s", 1.0)):
+        number = text.removesuffix(unit)
+        if number != text and number.isdigit() and int(number):
+            return int(number) * seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; write one like 90s or 10min")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs it and prints the counts; exit code 1 when a promise was not kept."""
     parser = argparse.ArgumentParser(description="Half of full load while everything fails in turn.")
@@ -238,9 +277,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rate", type=float, default=0.0, help="messages a second; 0 takes half of what one gateway does"
     )
+    parser.add_argument(
+        "--database-away", type=_duration, metavar="10min", help="instead of all faults, one outage of so long"
+    )
     parser.add_argument("--disk-mb", type=int, default=20_000, help="size of the database's file system (sparse)")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
+    seconds, away = 60 * given.minutes, given.database_away
+    if away and away >= seconds:
+        parser.error(f"--database-away: {away:g} s leave nothing of --minutes {given.minutes:g}; give more minutes")
     if why := Timescale.missing():
         sys.exit(why)
     rate = given.rate or half_rate()
@@ -248,7 +293,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{rate:,.0f} messages a second of {VALUES} readings, {DEVICES} devices, {given.minutes:g} minutes", flush=True
     )
     with ExitStack() as stack:
-        counts = Soak(stack, disk_mb=given.disk_mb).run(rate=rate, seconds=60 * given.minutes)
+        soak = Soak(stack, disk_mb=given.disk_mb)
+        counts = soak.run(soak.one_outage(seconds, away) if away else soak.each_once(seconds), rate=rate)
     counts["rate"] = round(rate)
     print(json.dumps(counts, indent=2))
     if given.json:

@@ -21,8 +21,9 @@ from core.profile import Profiles
 from core.settings import Settings
 from device_gateway.decoder import Request
 from device_gateway.formats import available, choose
-from device_gateway.gateway import Gateway, Pace
+from device_gateway.gateway import Gateway
 from device_gateway.inbox import Inbox
+from device_gateway.intake import Pace
 from device_gateway.metrics import Metrics
 from device_gateway.mqtt import Subscriber
 from device_gateway.readings import Message
@@ -30,7 +31,7 @@ from device_gateway.wire import Link
 from device_gateway.workers import Workers
 from telemetry.accepting import accepting
 from telemetry.accepting import replay as replay_letters
-from telemetry.store import DeadLetterStore, TelemetryWriter, Which
+from telemetry.store import DeadLetterStore, Rows, TelemetryWriter, Which
 
 Acknowledge = Callable[[Sequence[Message]], None]
 Publish = Callable[[Sequence[Request]], None]
@@ -83,13 +84,13 @@ def _storing(
     metrics: Metrics,
     acknowledge: Acknowledge,
     publish: Publish = lambda _: None,
-) -> Gateway:
+) -> Gateway[Rows]:
     acceptance, registry = accepting(settings, database, Profiles(settings.profile_dir))
     return Gateway(
         inbox=inbox,
         acceptance=acceptance,
         registry=registry,
-        store=TelemetryWriter(database, utc_now).store,
+        store=TelemetryWriter(database, utc_now),
         acknowledge=acknowledge,
         publish=publish,
         metrics=metrics,
@@ -120,7 +121,7 @@ def _receive(settings: Settings, database: Database, pace: Pace, *, workers: int
     inbox = Inbox(most=2 * settings.mqtt_receive_maximum)
     metrics = Metrics(inbox)
     subscriber = Subscriber(link, inbox, metrics, max_payload=settings.max_payload)
-    loop: Gateway | Workers
+    loop: Gateway[Rows] | Workers
     if workers == 1:
         loop = _storing(settings, database, pace, inbox, metrics, subscriber.acknowledge, subscriber.publish)
     else:

@@ -14,8 +14,9 @@ from device_gateway.metrics import Metrics
 from device_gateway.readings import Message
 from device_gateway.relay import Report, pack, read_messages
 from device_gateway.workers import REFUSED
+from telemetry.store import Rows
 
-MakeGateway = Callable[[Inbox, Metrics, Callable[[Sequence[Message]], None]], Gateway]
+MakeGateway = Callable[[Inbox, Metrics, Callable[[Sequence[Message]], None]], Gateway[Rows]]
 """Puts a gateway together out of an inbox, metrics and what acknowledges."""
 
 

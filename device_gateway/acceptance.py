@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from device_gateway.clock import LAST_TIME, Judged, Rules, judge
 from device_gateway.decoder import ATTRIBUTES, Decoded, Presence, Reason, Request, Said, Sample, Undecodable, shown
 from device_gateway.formats import Formats, Route
+from device_gateway.guard import Guard
 from device_gateway.mapping import attributes_of, fault_of, in_units, renamed
 from device_gateway.readings import (
     KEPT_BYTES,
@@ -45,7 +46,7 @@ class Acceptance:
         self._rules = rules
         self._max_payload = max_payload
         self._routes: dict[str, Route | None] = {}
-        self._decoded: dict[int, Decoded | Undecodable] = {}
+        self._guard = Guard()
 
     def accept(self, messages: Sequence[Message]) -> Batch:
         """All that is in `messages`: readings, events, status and dead letters. May be asked again, until `forget`."""
@@ -73,9 +74,12 @@ class Acceptance:
                 continue
             device = known(source.device)
             if device is not None and not decoder.stateful:
-                decoded = decoder.decode(message.payload, source, message.received)
+                try:
+                    decoded = decoder.decode(message.payload, source, message.received)
+                except BaseException as error:  # noqa: BLE001 — see `failed`
+                    decoded = self._guard.failed(route, error)
             elif decoder.stateful:
-                decoded = self._decode_once(route, message)
+                decoded = self._guard.decode_once(route, message)
                 if device is None and not isinstance(decoded, Undecodable):
                     work.requests.extend(decoded.requests)
                     if not (decoded.samples or decoded.events or decoded.refused):
@@ -119,17 +123,7 @@ class Acceptance:
 
     def forget(self, messages: Sequence[Message]) -> None:
         """Messages that are stored will not be asked for again."""
-        if self._decoded:
-            for message in messages:
-                self._decoded.pop(message.received, None)
-
-    def _decode_once(self, route: Route, message: Message) -> Decoded | Undecodable:
-        """What a decoder with a memory made of a message, though the batch may be accepted several times."""
-        found = self._decoded.get(message.received)
-        if found is None:
-            found = route.decoder.decode(message.payload, route.source, message.received)
-            self._decoded[message.received] = found
-        return found
+        self._guard.forget(messages)
 
 
 def _minded(refused: Sequence[Undecodable], device: Known) -> list[Undecodable]:
@@ -340,6 +334,8 @@ def dead_letter(message: Message, reason: Reason, details: Sequence[str]) -> Dea
         size=message.size,
         reason=reason,
         detail=named + more,
+        packet=message.mid,
+        again=message.again,
     )
 
 

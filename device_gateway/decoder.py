@@ -38,6 +38,7 @@ class Reason(StrEnum):
     TIME_TOO_OLD = "time_too_old"
     BAD_EVENT = "bad_event"
     BAD_STATUS = "bad_status"
+    DECODER_FAILED = "decoder_failed"
     REFUSED_BY_DATABASE = "refused_by_database"
 
 
@@ -122,10 +123,23 @@ class Decoder(Protocol):
         ...
 
 
-def shown(value: object) -> str:
+class Reader(Protocol):
+    """A decoder that is ready to be used: made, and checked where that is needed."""
+
+    @property
+    def stateful(self) -> bool:
+        """See `Decoder`."""
+        ...
+
+    def decode(self, payload: bytes, source: Source, received: int) -> Decoded | Undecodable:
+        """See `Decoder`."""
+        ...
+
+
+def shown(value: object, most: int = 60) -> str:
     """A value of a stranger as it may stand in a sentence: short, on one line, without control characters."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # Nested too deeply, or an integer of thousands of digits.
         text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."

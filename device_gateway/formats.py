@@ -5,53 +5,55 @@ Formats come from `device_gateway.decoders` and, by the entry point group `forew
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from core.errors import InvalidSettings
-from device_gateway.decoder import Decoder, Source
+from device_gateway.decoder import Decoder, Reader, Source
 from device_gateway.decoders import DECODERS
+from device_gateway.foreign import Checked, foreign
 from device_gateway.topics import Pattern, needed
-
-GROUP = "forewarn.decoders"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where a message came from, and who reads it."""
+    """Where a message came from, and who reads it. format: the name of what reads it."""
 
+    format: str
     source: Source
-    decoder: Decoder
+    decoder: Reader
 
 
 class Formats:
     """The formats of a gateway in the order in which they are asked; each decoder is made once, with its state."""
 
-    def __init__(self, chosen: Sequence[tuple[Decoder, Sequence[Pattern]]]) -> None:
+    def __init__(self, chosen: Sequence[tuple[str, Reader, Sequence[Pattern]]]) -> None:
         self._chosen = chosen
 
     @property
     def filters(self) -> tuple[str, ...]:
         """The MQTT topic filters to subscribe to."""
-        return needed(f for _, patterns in self._chosen for pattern in patterns for f in pattern.filters)
+        return needed(f for _, _, patterns in self._chosen for pattern in patterns for f in pattern.filters)
 
     @property
     def stateful(self) -> bool:
         """Whether a decoder needs all messages of its devices, so that gateways cannot share them."""
-        return any(decoder.stateful for decoder, _ in self._chosen)
+        return any(decoder.stateful for _, decoder, _ in self._chosen)
 
     def route(self, topic: str) -> Route | None:
         """Who reads a message on `topic`; None when no format does. A source without a device belongs to nobody."""
-        for decoder, patterns in self._chosen:
+        for name, decoder, patterns in self._chosen:
             for pattern in patterns:
                 source = pattern.match(topic)
                 if source is not None:
-                    return Route(source=source, decoder=decoder)
+                    return Route(format=name, source=source, decoder=decoder)
         return None
 
 
 def available() -> dict[str, type[Decoder]]:
-    """All formats by name: ours, and those of installed packages, which cannot take the place of one of ours."""
-    return {found.name: found.load() for found in entry_points(group=GROUP)} | DECODERS
+    """All formats by name: ours, and those of installed packages, which cannot take the place of one of ours.
+
+    Raises InvalidSettings for a package whose decoder cannot be used.
+    """
+    return foreign() | DECODERS
 
 
 def choose(text: str, decoders: Mapping[str, type[Decoder]] = DECODERS) -> Formats:
@@ -71,4 +73,13 @@ def choose(text: str, decoders: Mapping[str, type[Decoder]] = DECODERS) -> Forma
             patterns += usual
     if not by_name:
         raise InvalidSettings(f"FOREWARN_FORMATS: names no format; there is {', '.join(decoders)}")
-    return Formats([(decoders[name](), patterns) for name, patterns in by_name.items()])
+    return Formats([(name, _made(name, decoders[name]), patterns) for name, patterns in by_name.items()])
+
+
+def _made(name: str, decoder: type[Decoder]) -> Reader:
+    if decoder in DECODERS.values():
+        return decoder()
+    try:
+        return Checked(decoder())
+    except Exception as error:
+        raise InvalidSettings(f"the decoder {name!r} cannot be made: {type(error).__name__}: {error}") from error

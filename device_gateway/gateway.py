@@ -4,14 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from dataclasses import replace
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from core import log
 from core.errors import DatabaseAway, DatabaseRefused
 from device_gateway.acceptance import Acceptance, dead_letter, only
 from device_gateway.decoder import Reason, Request
 from device_gateway.inbox import Inbox
+from device_gateway.intake import Intake, Pace
 from device_gateway.metrics import Metrics
 from device_gateway.readings import Batch, Message
 from device_gateway.registry import Registry
@@ -30,30 +31,30 @@ class _Stored(Protocol):
     def duplicates(self) -> int: ...
 
 
-Store = Callable[[Batch], _Stored]
-"""Stores a batch in one transaction. Raises DatabaseAway or DatabaseRefused."""
+_Prepared = TypeVar("_Prepared")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How batches are cut and failures are retried; seconds."""
+class Store(Protocol[_Prepared]):
+    """Stores batches, each in one transaction."""
 
-    most: int
-    most_bytes: int = 3_145_728
-    linger: float = 0.02
-    first_pause: float = 0.25
-    longest_pause: float = 5.0
-    summary_every: float = 60.0
+    def prepare(self, batch: Batch) -> _Prepared:
+        """What of it can be done beforehand. Called by the thread that accepts, while another batch is stored."""
+        ...
+
+    def store(self, batch: Batch, prepared: _Prepared, /) -> _Stored:
+        """Stores all of `batch` or, by an exception, nothing. Raises DatabaseAway or DatabaseRefused."""
+        ...
 
 
-class _Accepted(NamedTuple):
-    """A batch, and how much the registry had learned when it was made."""
+class _Accepted(NamedTuple, Generic[_Prepared]):
+    """A batch, what the store made of it beforehand, and how much the registry had learned when it was made."""
 
     batch: Batch
+    prepared: _Prepared
     learned: int
 
 
-class Gateway:
+class Gateway(Generic[_Prepared]):
     """Moves messages from the inbox into the store. `acknowledge` is called once what it is given is stored, `publish`
     with what a format asks for.
     """
@@ -64,7 +65,7 @@ class Gateway:
         inbox: Inbox,
         acceptance: Acceptance,
         registry: Registry,
-        store: Store,
+        store: Store[_Prepared],
         acknowledge: Callable[[Sequence[Message]], None],
         publish: Callable[[Sequence[Request]], None] = lambda _: None,
         metrics: Metrics,
@@ -79,7 +80,8 @@ class Gateway:
         self._publish = publish
         self._metrics = metrics
         self._pace = pace
-        self._stop = threading.Event()
+        self._intake = Intake(inbox, metrics, pace)
+        self._stop = self._intake.stopping
         self._accepting = threading.Lock()
         self._skews = Skews() if skews is None else skews
         self._lags_at = 0
@@ -91,44 +93,35 @@ class Gateway:
     def run(self) -> None:
         """Runs until `stop` was called or the inbox is closed, and the inbox is empty.
 
-        While one batch is stored, which is mostly waiting for the database, the next one is accepted.
+        While one batch is stored, which is mostly waiting for the database, the next one is accepted and prepared.
         """
-        pace = self._pace
-        summary_at = time.monotonic() + pace.summary_every
+        intake = self._intake
         under_way: Future[bool] | None = None
         with ThreadPoolExecutor(1, "store") as storing:
             try:
                 while True:
-                    stopping = self._stop.is_set()
-                    messages = self._inbox.take(
-                        most=pace.most,
-                        most_bytes=pace.most_bytes,
-                        linger=0 if stopping else pace.linger,
-                        timeout=0 if stopping else 0.5,
-                    )
+                    messages = intake.take()
                     if messages:
                         accepted = self._accept(messages)
                         if under_way and not under_way.result():
                             return
                         under_way = storing.submit(self._finish, messages, accepted)
-                    elif under_way and (under_way.done() or stopping or self._inbox.closed):
+                    elif under_way and (under_way.done() or intake.ended):
                         if not under_way.result():
                             return
                         under_way = None
-                    elif stopping or self._inbox.closed:
+                    elif intake.ended:
                         return
-                    if time.monotonic() >= summary_at:
-                        summary_at += pace.summary_every
-                        _log.info("summary", **self._metrics.summary())
             finally:
                 # After an error, the other thread must not wait for the database for ever.
                 self._stop.set()
 
-    def _accept(self, messages: Sequence[Message]) -> _Accepted:
+    def _accept(self, messages: Sequence[Message]) -> _Accepted[_Prepared]:
         with self._accepting:
-            return _Accepted(self._acceptance.accept(messages), self._registry.learned)
+            batch, learned = self._acceptance.accept(messages), self._registry.learned
+        return _Accepted(batch, self._store.prepare(batch), learned)
 
-    def _finish(self, messages: Sequence[Message], accepted: _Accepted) -> bool:
+    def _finish(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> bool:
         """Stores `messages`, however long the database is away, and acknowledges them; False when told to stop."""
         pause, away = self._pace.first_pause, False
         while True:
@@ -152,16 +145,17 @@ class Gateway:
                 self._acknowledge(messages)
                 return True
 
-    def _process(self, messages: Sequence[Message], accepted: _Accepted) -> None:
+    def _process(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> None:
         """Stores a batch. What the database refuses is halved until the offending messages stand alone."""
-        batch = self._known(messages, accepted)
+        accepted = self._known(messages, accepted)
+        batch = accepted.batch
         if batch.lags and messages[-1].received - self._lags_at >= _LAGS_EVERY:
             self._lags_at = messages[-1].received
             skews = self._skews.follow(*batch.lags, self._lags_at / 1e6)
             batch = replace(batch, clock_skews=skews) if skews else batch
         began = time.monotonic()
         try:
-            stored = self._store(batch)
+            stored = self._store.store(batch, accepted.prepared)
         except DatabaseRefused as error:
             if len(messages) > 1:
                 middle = len(messages) // 2
@@ -169,13 +163,13 @@ class Gateway:
                     self._process(half, self._accept(half))
                 return
             batch = only([dead_letter(messages[0], Reason.REFUSED_BY_DATABASE, [str(error)])])
-            stored = self._store(batch)
+            stored = self._store.store(batch, self._store.prepare(batch))
         if batch.requests:
             self._publish(batch.requests)
         self._metrics.stored(batch, len(messages), stored.readings, stored.duplicates, time.monotonic() - began)
 
-    def _known(self, messages: Sequence[Message], accepted: _Accepted) -> Batch:
-        """The batch, once the database was asked about the strangers in it."""
+    def _known(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> _Accepted[_Prepared]:
+        """The batch as accepted once the database was asked about the strangers in it."""
         if accepted.batch.strangers and accepted.learned != self._registry.learned:
             # They may have been met in the batch before, while this one was accepted already.
             accepted = self._accept(messages)
@@ -188,4 +182,4 @@ class Gateway:
             if not learned:
                 break
             accepted = self._accept(messages)
-        return accepted.batch
+        return accepted

@@ -99,6 +99,9 @@ class Subscriber:
         self._inbox.close()
         self._ring()
         self._thread.join(10)
+        if not self._thread.is_alive():
+            self._bell_in.close()
+            self._bell_out.close()
 
     def check(self) -> None:
         """Raises BrokerRefused when that is why the subscriber has given up."""
@@ -108,7 +111,7 @@ class Subscriber:
     # --- all below runs in the subscriber's thread
 
     def _ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # It rings already.
+        with contextlib.suppress(OSError):  # It rings already, or nobody listens any more.
             self._bell_in.send(b"\0")
 
     def _run(self) -> None:
@@ -193,11 +196,11 @@ class Subscriber:
             del client.buffer[:taken]
             now = max(time.time_ns() // 1000, self._received + 1)
             messages = []
-            for topic, payload, mid in published:
+            for topic, payload, mid, again in published:
                 size = len(payload)
                 kept = payload if size <= limit else payload[:KEPT_BYTES]
                 # Each its own microsecond: a value without a time of its own is stored under this one.
-                messages.append(Message(topic.decode("utf-8", "replace"), kept, size, now, self._epoch, mid))
+                messages.append(Message(topic.decode("utf-8", "replace"), kept, size, now, self._epoch, mid, again))
                 now += 1
             self._received = now - 1
             if messages and self._quiet_since is not None:

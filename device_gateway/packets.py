@@ -9,14 +9,16 @@ Source: MQTT 3.1.1 section 3.3 and MQTT 5.0 section 3.3, https://docs.oasis-open
 from typing import NamedTuple
 
 _PUBLISH = 0x30
+_DUP = 0x08
 
 
 class Publish(NamedTuple):
-    """One PUBLISH packet; `mid` is 0 at QoS 0."""
+    """One PUBLISH packet; `mid` is 0 at QoS 0. `again` is its DUP flag: the broker sent it before."""
 
     topic: bytes
     payload: bytes
     mid: int
+    again: bool = False
 
 
 def length_of(buffer: bytes | bytearray | memoryview, at: int) -> tuple[int, int] | None:
@@ -78,7 +80,7 @@ def take_publishes(buffer: bytearray, *, five: bool, into: list[Publish]) -> int
                 break
             if body > end or bool(mid) != bool(qos):
                 break
-            into.append(Publish(bytes(view[topic_at:topic_end]), bytes(view[body:end]), mid))
+            into.append(Publish(bytes(view[topic_at:topic_end]), bytes(view[body:end]), mid, head & _DUP > 0))
             at = end
     return at
 

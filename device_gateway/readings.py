@@ -28,7 +28,8 @@ class Quality(IntEnum):
 class Message(NamedTuple):
     """One message as the broker delivered it. `size` is that of the whole payload, of which an oversized message
     keeps only the first `KEPT_BYTES`. `received` is in microseconds since 1970. `epoch` counts connections: packet
-    ids (`mid`) mean something only within the one in which they came; `mid` 0 needs no acknowledgement.
+    ids (`mid`) mean something only within the one in which they came; `mid` 0 needs no acknowledgement. `again` says that
+    the broker sent it before, under the same `mid`, and got no acknowledgement.
     """
 
     topic: str
@@ -37,6 +38,7 @@ class Message(NamedTuple):
     received: int
     epoch: int = 0
     mid: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,9 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """What could not be used of one message, and why. `payload` holds at most `KEPT_BYTES` of `size`."""
+    """What could not be used of one message, and why. `payload` holds at most `KEPT_BYTES` of `size`. `packet` is the
+    message's `mid`; with `again`, the letter may be stored already.
+    """
 
     received_at: datetime
     topic: str
@@ -107,6 +111,8 @@ class DeadLetter:
     size: int
     reason: Reason
     detail: str
+    packet: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

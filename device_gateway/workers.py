@@ -16,8 +16,8 @@ from typing import IO
 
 from core import log
 from core.errors import ForewarnError
-from device_gateway.gateway import Pace
 from device_gateway.inbox import Inbox
+from device_gateway.intake import Intake, Pace
 from device_gateway.metrics import Metrics
 from device_gateway.readings import Message
 from device_gateway.relay import Report, pack, read_report
@@ -83,8 +83,8 @@ class Workers:
         self._inbox = inbox
         self._acknowledge = acknowledge
         self._metrics = metrics
-        self._pace = pace
-        self._stop = threading.Event()
+        self._intake = Intake(inbox, metrics, pace)
+        self._stop = self._intake.stopping
         self._ending = threading.Event()
         self._changed = threading.Condition()
         self._order: deque[_Part] = deque()
@@ -100,28 +100,15 @@ class Workers:
 
         Raises WorkerRefused when a worker cannot be started.
         """
-        pace = self._pace
-        summary_at = time.monotonic() + pace.summary_every
+        intake = self._intake
         threads = [threading.Thread(target=self._tend, args=(w,), name=f"worker-{w.number}") for w in self._workers]
         for thread in threads:
             thread.start()
         try:
             while self._failure is None:
-                stopping = self._stop.is_set()
-                messages = self._inbox.take(
-                    most=pace.most,
-                    most_bytes=pace.most_bytes,
-                    linger=0 if stopping else pace.linger,
-                    timeout=0 if stopping else 0.5,
-                )
-                if messages:
-                    if not self._hand_over(messages):
-                        break
-                elif stopping or self._inbox.closed:
+                messages = intake.take()
+                if intake.ended or (messages and not self._hand_over(messages)):
                     break
-                if time.monotonic() >= summary_at:
-                    summary_at += pace.summary_every
-                    _log.info("summary", **self._metrics.summary())
         finally:
             self._ending.set()
             for worker in self._workers:

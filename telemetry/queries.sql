@@ -80,11 +80,18 @@ UPDATE device SET clock_skew_s = new.skew
 FROM unnest(%(devices)s::integer[], %(skews)s::double precision[]) AS new (id, skew)
 WHERE device.id = new.id;
 
--- add_dead_letters: Messages, or parts of them, that could not be used.
-INSERT INTO dead_letter (received_at, topic, payload, payload_bytes, reason, detail)
-SELECT * FROM unnest(
+-- add_dead_letters: Messages, or parts of them, that could not be used; what comes again and is there already is not added.
+INSERT INTO dead_letter (received_at, topic, payload, payload_bytes, reason, detail, packet)
+SELECT received_at, topic, payload, payload_bytes, reason, detail, packet
+FROM unnest(
     %(received)s::timestamptz[], %(topics)s::text[], %(payloads)s::bytea[], %(sizes)s::integer[],
-    %(reasons)s::text[], %(details)s::text[]);
+    %(reasons)s::text[], %(details)s::text[], %(packets)s::integer[], %(again)s::boolean[])
+    AS new (received_at, topic, payload, payload_bytes, reason, detail, packet, again)
+WHERE NOT (again AND EXISTS (
+    SELECT FROM dead_letter AS old
+    WHERE md5(old.payload) = md5(new.payload) AND md5(old.topic) = md5(new.topic)
+      AND old.reason = new.reason AND old.packet = new.packet))
+ON CONFLICT DO NOTHING;
 
 -- list_dead_letters: The newest dead letters, of one reason or of all, received in a span of time.
 SELECT id, received_at, topic, payload_bytes, reason, detail FROM dead_letter

@@ -1,22 +1,19 @@
 """Helpers of tests about the gateway: the gateway as a process, and a device that publishes."""
 
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import psycopg
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks.services import ROOT, Command
 from tests.conftest import wait_for
 
-ROOT = Path(__file__).parent.parent
 NOW_MS = time.time_ns() // 1_000_000 - 60_000
 
 
@@ -39,70 +36,29 @@ def run(database_url: str, *arguments: str, **settings: str) -> subprocess.Compl
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
-class GatewayProcess:
-    """`forewarn gateway` as a process of its own; its log is shown when the test fails."""
+class GatewayProcess(Command):
+    """`forewarn gateway` on a database of a test; its log is shown when the test fails."""
 
     def __init__(self, database_url: str, port: int, *arguments: str, **settings: str) -> None:
-        self._arguments = arguments
-        self._environment = environment(database_url, FOREWARN_MQTT_PORT=str(port), **settings)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log_file: IO[bytes] | None = None
+        own = {"FOREWARN_DATABASE_URL": database_url, "FOREWARN_MQTT_PORT": str(port)}
+        super().__init__("gateway", *arguments, **own | settings)
 
     def start(self, *, connected: bool = True) -> None:
         """Starts it; returns when it is subscribed."""
-        if self._log_file:
-            self._log_file.close()
-        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 — open as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from cli.main import main; main()", "gateway", *self._arguments],
-            cwd=ROOT,
-            env=self._environment,
-            stderr=self._log_file,
-        )
+        super().start()
         if connected:
             wait_for(lambda: self.said("subscribed"), what="the gateway is subscribed")
 
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        assert self._process
-        return self._process.pid
-
-    def log(self) -> str:
-        """What it wrote since it was started."""
-        assert self._log_file
-        return os.pread(self._log_file.fileno(), 1 << 24, 0).decode()
-
-    def said(self, words: str) -> bool:
-        """Whether its log holds `words`; fails when it is not running."""
-        assert self._process
-        assert self._process.poll() is None, self.log()
-        return words in self.log()
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Sends a signal and waits for the end; returns the exit code."""
-        assert self._process
-        self._process.send_signal(how)
-        return self.wait()
-
-    def wait(self) -> int:
-        """Waits until it ends by itself; returns the exit code."""
-        assert self._process
-        return self._process.wait(30)
-
     def __enter__(self) -> Self:
-        if self._process is None:
+        if not self.started:
             self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process and self._process.poll() is None:
-            self.stop()
-        if self._log_file:
-            print(self.log())
-            self._log_file.close()
+        print(self.log())
+        self.end()
 
 
 class Publisher:

@@ -3,10 +3,13 @@
 Source: https://www.postgresql.org/docs/current/sql-copy.html, section Binary Format.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
+
 import numpy as np
 from numpy.typing import NDArray
 
-from device_gateway.readings import Readings
+from device_gateway.readings import Readings, moment
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -29,6 +32,35 @@ _RECORD = np.dtype(
         ("quality", ">i2"),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Readings as they are written: how many, the bytes of COPY, and by device the first and the last time of them."""
+
+    count: int
+    copied: bytes
+    devices: list[int]
+    first: list[datetime]
+    last: list[datetime]
+
+
+_NO_ROWS = Rows(count=0, copied=b"", devices=[], first=[], last=[])
+
+
+def rows_of(readings: Readings) -> Rows:
+    """The rows of readings, each key (series, time) once and in their order."""
+    if not len(readings):
+        return _NO_ROWS
+    once = sorted_once(readings)
+    devices, first, last = spans(once)
+    return Rows(
+        count=len(once),
+        copied=copy_bytes(once),
+        devices=devices.tolist(),
+        first=[moment(t) for t in first.tolist()],
+        last=[moment(t) for t in last.tolist()],
+    )
 
 
 def copy_bytes(readings: Readings) -> bytes:

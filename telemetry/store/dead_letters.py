@@ -7,6 +7,7 @@ from datetime import datetime
 from core.database import Database, Row
 from core.errors import NotFound
 from device_gateway.readings import Batch, Message, microseconds
+from telemetry.store.copying import rows_of
 from telemetry.store.sql import SQL
 from telemetry.store.writer import translated, write_batch
 
@@ -94,7 +95,7 @@ class DeadLetterStore:
         Returns how many readings are new. What is stored already stays as it is.
         """
         with translated(), self._database.transaction() as connection:
-            new = write_batch(connection, batch, stored_at=stored_at, merge=True)
+            new = write_batch(connection, batch, rows_of(batch.readings), stored_at=stored_at, merge=True)
             connection.execute(SQL["delete_dead_letter"], {"id": letter.id})
         return new
 

@@ -12,11 +12,11 @@ from core.clock import Clock
 from core.database import Connection, Database
 from core.errors import DatabaseAway, DatabaseRefused
 from core.profile import Profile
-from device_gateway.readings import Batch, DeadLetter, Event, Readings, Status, moment
+from device_gateway.readings import Batch, DeadLetter, Event, Status
 from device_gateway.registry import Found, Strangers
 from telemetry.connection import Before, follow
 from telemetry.store.attributes import store_attributes
-from telemetry.store.copying import copy_bytes, sorted_once, spans
+from telemetry.store.copying import Rows, rows_of
 from telemetry.store.sql import SQL
 
 
@@ -45,41 +45,46 @@ def _first_line(error: psycopg.Error) -> str:
 
 
 class TelemetryWriter:
-    """Stores batches. Not for several threads at once."""
+    """Stores batches. Not for several threads at once, but for `prepare`."""
 
     def __init__(self, database: Database, now: Clock) -> None:
         self._database = database
         self._now = now
         self._merge_first = False
 
-    def store(self, batch: Batch) -> Stored:
-        """Stores all of `batch` or, by an exception, nothing of it.
+    def prepare(self, batch: Batch) -> Rows:
+        """What `store` can be given, made without the database: worth doing while that is busy with another batch."""
+        return rows_of(batch.readings)
+
+    def store(self, batch: Batch, rows: Rows | None = None) -> Stored:
+        """Stores all of `batch` or, by an exception, nothing of it. rows: what `prepare` made of it, if it was asked.
 
         Raises DatabaseRefused when the database does not take a value, DatabaseAway when it is not usable now.
         """
+        rows = self.prepare(batch) if rows is None else rows
         # Duplicates come in rows, after an interruption: who met some tries the careful way first until none come.
         with translated():
             try:
-                new = self._transaction(batch, merge=self._merge_first)
+                new = self._transaction(batch, rows, merge=self._merge_first)
             except errors.UniqueViolation:
-                new = self._transaction(batch, merge=True)
+                new = self._transaction(batch, rows, merge=True)
         duplicates = len(batch.readings) - new
         self._merge_first = duplicates > 0
         return Stored(readings=new, duplicates=duplicates)
 
-    def _transaction(self, batch: Batch, *, merge: bool) -> int:
+    def _transaction(self, batch: Batch, rows: Rows, *, merge: bool) -> int:
         with self._database.transaction() as connection:
-            return write_batch(connection, batch, stored_at=self._now(), merge=merge)
+            return write_batch(connection, batch, rows, stored_at=self._now(), merge=merge)
 
 
-def write_batch(connection: Connection, batch: Batch, *, stored_at: datetime, merge: bool) -> int:
-    """Writes a batch within a transaction; returns how many readings are new.
+def write_batch(connection: Connection, batch: Batch, rows: Rows, *, stored_at: datetime, merge: bool) -> int:
+    """Writes a batch, whose readings are `rows`, within a transaction; returns how many readings are new.
 
     merge: whether readings may be there that are stored already. Without it, one such raises UniqueViolation.
     """
     new = 0
-    if len(batch.readings):
-        touched = (_merge if merge else _copy)(connection, sorted_once(batch.readings))
+    if rows.count:
+        touched = (_merge if merge else _copy)(connection, rows)
         new = touched.readings
         if new:
             connection.execute(
@@ -117,28 +122,22 @@ class _Touched:
     last: list[datetime]
 
 
-def _copy(connection: Connection, readings: Readings) -> _Touched:
+def _copy(connection: Connection, rows: Rows) -> _Touched:
     with connection.cursor() as cursor, cursor.copy(SQL["copy_readings"]) as copy:
-        copy.write(copy_bytes(readings))
-    devices, first, last = spans(readings)
-    return _Touched(
-        readings=len(readings),
-        devices=devices.tolist(),
-        first=[moment(t) for t in first.tolist()],
-        last=[moment(t) for t in last.tolist()],
-    )
+        copy.write(rows.copied)
+    return _Touched(readings=rows.count, devices=rows.devices, first=rows.first, last=rows.last)
 
 
-def _merge(connection: Connection, readings: Readings) -> _Touched:
+def _merge(connection: Connection, rows: Rows) -> _Touched:
     connection.execute(SQL["make_incoming"])
     with connection.cursor() as cursor, cursor.copy(SQL["copy_incoming"]) as copy:
-        copy.write(copy_bytes(readings))
-    rows = connection.execute(SQL["merge_incoming"]).fetchall()
+        copy.write(rows.copied)
+    found = connection.execute(SQL["merge_incoming"]).fetchall()
     return _Touched(
-        readings=sum(r["readings"] for r in rows),
-        devices=[r["device_id"] for r in rows],
-        first=[r["first"] for r in rows],
-        last=[r["last"] for r in rows],
+        readings=sum(r["readings"] for r in found),
+        devices=[r["device_id"] for r in found],
+        first=[r["first"] for r in found],
+        last=[r["last"] for r in found],
     )
 
 
@@ -179,6 +178,7 @@ def _store_events(connection: Connection, events: Sequence[Event]) -> None:
 
 def _store_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """Stores dead letters within a transaction. Any text is made storable: that of a stranger may be anything."""
+    letters = _each_once(letters)
     connection.execute(
         SQL["add_dead_letters"],
         {
@@ -188,8 +188,21 @@ def _store_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -
             "sizes": [d.size for d in letters],
             "reasons": [d.reason.value for d in letters],
             "details": [_storable(d.detail) for d in letters],
+            "packets": [d.packet for d in letters],
+            "again": [d.again for d in letters],
         },
     )
+
+
+def _each_once(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """The letters without those that came again while the first was not stored yet: a query does not see its own rows."""
+    met, once = set(), []
+    for letter in letters:
+        key = (letter.topic, letter.payload, letter.reason, letter.packet)
+        if not (letter.again and key in met):
+            once.append(letter)
+        met.add(key)
+    return once
 
 
 def _storable(text: str) -> str:

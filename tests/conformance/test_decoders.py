@@ -140,3 +140,14 @@ def test_any_bytes_give_finite_samples_or_a_reason(name: str, data: st.DataObjec
             json.loads(event.detail, parse_constant=pytest.fail)
         if found.letter:
             assert isinstance(found.letter(), bytes)
+
+
+@pytest.mark.parametrize("name", list(DECODERS))
+def test_the_strange_bytes_are_near_enough_to_be_read(name: str) -> None:
+    """Else the test above would only ever see the first refusal of a decoder."""
+    kinds = set()
+    for payload in EXAMPLES[name]:
+        for topic in topics_of(name):
+            found = decode(name, DECODERS[name](), topic, changed(payload, 0, b""))
+            kinds.add("refused" if isinstance(found, Undecodable) else "read" if found.samples else "nothing")
+    assert {"read", "refused"} <= kinds

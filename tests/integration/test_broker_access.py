@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from device_gateway.formats import choose
 from tests.conftest import Mosquitto, missing, wait_for
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
@@ -18,12 +19,12 @@ DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Mosquitto with the shipped access list and three users."""
+    """Mosquitto with the shipped access list and some users."""
     if not shutil.which("mosquitto_passwd"):
         missing("Mosquitto", "no `mosquitto_passwd` on PATH: run tests/services/install.sh as root")
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o600)
-    for user in ("gateway", "fridge-1", "fridge-2"):
+    for user in ("gateway", "fridge-1", "fridge-2", "zigbee2mqtt"):
         subprocess.run(["mosquitto_passwd", "-b", passwords, user, f"{user}-password"], check=True)
     folder = tmp_path / "broker"
     folder.mkdir()
@@ -89,6 +90,67 @@ def test_a_device_can_only_speak_for_itself(guarded: Mosquitto) -> None:
     assert {topic.split("/")[2] for topic in gateway.got} == {"fridge-1"}
     device.close()
     gateway.close()
+
+
+OWN = {
+    "senml": ["senml/{}/json", "senml/{}/cbor"],
+    "tasmota": ["tele/{}/SENSOR", "tele/{}/LWT", "tele/{}/INFO1"],
+    "sparkplug_b": [
+        *(f"spBv1.0/plant/{kind}/{{}}" for kind in ("NBIRTH", "NDATA", "NDEATH")),
+        *(f"spBv1.0/plant/{kind}/{{}}/pump" for kind in ("DBIRTH", "DDATA", "DDEATH")),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", list(OWN))
+def test_a_device_of_another_format_can_only_speak_for_itself(guarded: Mosquitto, name: str) -> None:
+    gateway = Peer(guarded.port, "gateway", "gateway-password")
+    gateway.subscribe(*choose("senml_json, senml_cbor, tasmota, sparkplug_b").filters)
+    device = Peer(guarded.port, "fridge-1", "fridge-1-password")
+    for topic in OWN[name]:
+        assert device.publish(topic.format("fridge-1")) == "Success"
+        assert device.publish(topic.format("fridge-2")) == "Not authorized"
+        assert device.publish(topic.format("fridge-1") + "/more") == "Not authorized"
+    wait_for(lambda: len(gateway.got) == len(OWN[name]), what="the gateway gets what was allowed")
+    assert gateway.got == [topic.format("fridge-1") for topic in OWN[name]]
+    device.close()
+    gateway.close()
+
+
+def test_what_the_rules_name_is_what_the_formats_read() -> None:
+    tested = {topic.format("f1") for topics in OWN.values() for topic in topics}
+    formats = choose("senml_json, senml_cbor, tasmota, sparkplug_b")
+    routes = {topic: formats.route(topic) for topic in tested}
+    assert [topic for topic, route in routes.items() if route is None or not route.source.device] == []
+
+
+def test_only_its_bridge_speaks_for_zigbee_devices(guarded: Mosquitto) -> None:
+    gateway = Peer(guarded.port, "gateway", "gateway-password")
+    gateway.subscribe(*choose("zigbee2mqtt").filters)
+    device = Peer(guarded.port, "fridge-1", "fridge-1-password")
+    assert device.publish("zigbee2mqtt/fridge-1") == "Not authorized"
+    bridge = Peer(guarded.port, "zigbee2mqtt", "zigbee2mqtt-password")
+    assert bridge.publish("zigbee2mqtt/fridge-1") == "Success"
+    assert bridge.publish("forewarn/v1/fridge-1/telemetry") == "Not authorized"
+    wait_for(lambda: gateway.got, what="the gateway gets what the bridge said")
+    assert gateway.got == ["zigbee2mqtt/fridge-1"]
+    for peer in (gateway, device, bridge):
+        peer.close()
+
+
+def test_a_sparkplug_node_is_asked_by_the_gateway_alone(guarded: Mosquitto) -> None:
+    gateway = Peer(guarded.port, "gateway", "gateway-password")
+    node = Peer(guarded.port, "fridge-1", "fridge-1-password")
+    other = Peer(guarded.port, "fridge-2", "fridge-2-password")
+    node.subscribe("spBv1.0/#", "spBv1.0/plant/NCMD/fridge-1")
+    assert other.publish("spBv1.0/plant/NCMD/fridge-1") == "Not authorized"
+    assert gateway.publish("spBv1.0/plant/NDATA/fridge-1") == "Not authorized"
+    assert gateway.publish("spBv1.0/plant/NCMD/fridge-2") == "Success"
+    assert gateway.publish("spBv1.0/plant/NCMD/fridge-1") == "Success"
+    wait_for(lambda: node.got, what="the node gets the gateway's request")
+    assert set(node.got) == {"spBv1.0/plant/NCMD/fridge-1"}
+    for peer in (gateway, node, other):
+        peer.close()
 
 
 def test_a_device_cannot_listen_to_others(guarded: Mosquitto) -> None:

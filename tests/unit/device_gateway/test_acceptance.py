@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.profile import Profiles
@@ -130,3 +130,33 @@ def test_any_messages_become_storable_readings_or_dead_letters(
     assert ((r.time >= 1_000_000_000_000_000) & (r.time <= NOW + 300_000_000)).all()
     assert abs(r.value).max(initial=0) < float("inf")
     assert len(batch.dead_letters) <= 10 * len(sent)
+
+
+MIXED = [
+    ("forewarn/v1/f1/telemetry", b'{"power": 80}'),
+    ("forewarn/v1/f1/telemetry", b'{"power": 81, "wings": 2}'),
+    ("forewarn/v1/f1/telemetry", b"{"),
+    ("forewarn/v1/f1/events", b'[{"kind": "error", "code": "E1"}, {"kind": "attributes", "firmware": "2"}, 7]'),
+    ("forewarn/v1/f1/status", b"online"),
+    ("forewarn/v1/nobody/telemetry", b'{"power": 80}'),
+    ("elsewhere", b""),
+]
+
+
+@given(sent=st.lists(st.sampled_from(MIXED) | st.tuples(topics, payloads), max_size=6))
+@example(sent=MIXED)
+def test_a_message_becomes_the_same_whatever_stands_beside_it(
+    acceptance: Acceptance, sent: list[tuple[str, bytes]]
+) -> None:
+    messages = [message(payload, topic, at=at) for at, (topic, payload) in enumerate(sent)]
+    together = acceptance.accept(messages)
+    alone = [acceptance.accept([one]) for one in messages]
+    for column in ("device", "series", "time", "received", "value", "quality"):
+        parts = [getattr(batch.readings, column).tolist() for batch in alone]
+        assert getattr(together.readings, column).tolist() == [value for part in parts for value in part]
+    for kind in ("events", "attributes", "statuses", "dead_letters"):
+        assert getattr(together, kind) == tuple(one for batch in alone for one in getattr(batch, kind))
+    if sent == MIXED:
+        assert together.readings.value.tolist() == [80, 81]
+        assert (len(together.events), len(together.attributes), len(together.statuses)) == (1, 1, 1)
+        assert reasons(together) == ["unknown_signal", "not_json", "wrong_shape", "unknown_device", "unknown_topic"]

@@ -73,6 +73,13 @@ def test_what_is_no_publish_or_malformed_is_left_to_paho(data: bytes, five: bool
     assert complete(bytearray(data))
 
 
+@pytest.mark.parametrize("five", [True, False])
+def test_the_dup_flag_says_that_it_came_before(five: bool) -> None:
+    data = bytearray(packet(b"t", b"p", 7, five=five) * 2)
+    data[0] |= 0x08
+    assert [p.again for p in take(bytes(data), five=five)[0]] == [True, False]
+
+
 def test_a_length_is_read_up_to_four_bytes() -> None:
     assert length_of(b"\xff\xff\xff\x7f", 0) == (268_435_455, 4)
     assert length_of(b"\xff\xff\xff", 0) is None

@@ -14,6 +14,7 @@ MESSAGE = st.builds(
     st.integers(0, 1 << 60),
     st.integers(0, 1 << 31),
     st.integers(0, 65_535),
+    st.booleans(),
 )
 
 
