@@ -18,7 +18,7 @@ from anomaly.judgement import baselines, failures, intervals, nab, remaining
 from anomaly.judgement.alarms import FACTORS, LIVE, Alarms, Exposure, Part, Sweep
 from anomaly.judgement.failures import Failures, Row
 from anomaly.judgement.intervals import IntervalFigures
-from anomaly.judgement.remaining import LifeFigures
+from anomaly.judgement.remaining import LifeFigures, Prognoses
 from anomaly.judgement.rules import HOUR, Rules
 from anomaly.judgement.scale import Parts, Scale, beside
 from anomaly.training import Known, Learnt
@@ -159,6 +159,11 @@ class _Group:
         self._then, self._since = then, since
         self._state = judge.fresh(len(devices))
 
+    def remaining(self, devices: Ints) -> Floats:
+        """[N, 3] P10, P50 and P90 of the ticks to failure of some of its devices."""
+        judge = self._then or self.judge
+        return judge.remaining(self._state, np.searchsorted(self.devices, devices))
+
     def run(self, window: Window, record: Record) -> list[FindingChange]:
         part = window if len(self.devices) == len(window.devices) else window.part(self.devices)
         if self._then is None:
@@ -166,6 +171,39 @@ class _Group:
         before, after = part.cut(self._since)
         found = self.judge.run(before, self._state, record)
         return found + self._then.run(after, self._state, record)
+
+
+class _Lives:
+    """Asks how long devices still have, at the times for which that is known."""
+
+    def __init__(self, truth: RemainingLife | None, tick: int) -> None:
+        known = truth.device >= 0 if truth is not None else np.empty(0, dtype=bool)
+        self._device = truth.device[known] if truth is not None else np.empty(0, dtype=np.int64)
+        self._time = truth.times[known] if truth is not None else np.empty(0, dtype=np.int64)
+        self._found = np.full((len(self._time), 3), np.nan)
+        self._tick = tick
+
+    def run(self, group: _Group, window: Window, record: Record) -> list[FindingChange]:
+        """Runs a group over a window, and asks it after each tick of which a life is known."""
+        mine = np.nonzero(np.isin(self._device, group.devices))[0]
+        starts = self._time[mine] - self._time[mine] % self._tick
+        changes: list[FindingChange] = []
+        if len(window.times):
+            within = (starts >= window.times[0]) & (starts <= window.times[-1])
+            for start in np.unique(starts[within]).tolist():
+                piece, window = window.cut(start + self._tick)
+                changes += group.run(piece, record)
+                at = mine[starts == start]
+                self._found[at] = group.remaining(self._device[at])
+        return changes + group.run(window, record)
+
+    def judge(self, truth: RemainingLife, cap: float | None) -> LifeFigures | None:
+        known = np.isfinite(self._found).all(axis=1)
+        if not known.any():
+            return None
+        p10, p50, p90 = self._found[known].T
+        told = Prognoses(device=self._device[known], times=self._time[known], p10=p10, p50=p50, p90=p90)
+        return remaining.judge(told, truth, cap)
 
 
 def _groups(profile: Profile, size: int, learnt: Learnt | None, rules: Rules) -> list[_Group]:
@@ -208,10 +246,11 @@ def run(
     sweeps = [Sweep(g.judge.tracks, g.judge.episodes, components, len(g.devices), history.tick) for g in groups]
     rule = baselines.SimpleRule(profile, size, _mean_over(rules, labels, history.tick))
     heard = _Heard(size, failed, rules, history.tick, keep=labels.anomalies is not None)
+    lives = _Lives(labels.life, history.tick)
     findings: list[FindingChange] = []
     for window in history.windows():
         for group, sweep in zip(groups, sweeps, strict=True):
-            found = group.run(window, sweep.take)
+            found = lives.run(group, window, sweep.take)
             findings += [change for change in found if change.change is not Change.EXTENDED]
         rule.take(window)
         for counter in (exposed, healthy, heard):
@@ -266,7 +305,7 @@ def run(
         interval_baselines={},
         interval_curve=(),
         nab=None,
-        life=None,
+        life=lives.judge(labels.life, rules.life_cap) if labels.life is not None else None,
         life_by_age=_by_age(failed, first, labels, rules, history.tick),
     )
     return _with_intervals(outcome, raw, rule, heard, parts) if labels.anomalies is not None else outcome

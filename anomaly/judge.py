@@ -136,6 +136,13 @@ class Judge:
                 for tick in window.ticks():
                     detector.take(tick, state.parts[detector.name])
 
+    def remaining(self, state: State, devices: Ints) -> Floats:
+        """[N, 3] P10, P50 and P90 of the ticks to failure of devices at some positions; NaN where no model knows."""
+        for detector in self._detectors:
+            if isinstance(detector, FailureModel):
+                return detector.remaining(state.parts[detector.name], devices)
+        return np.full((len(devices), 3), np.nan)
+
     def run(self, window: Window, state: State, record: Record | None = None) -> list[FindingChange]:
         """Judges the window's ticks in order and moves `state`; returns what changed, oldest first.
 

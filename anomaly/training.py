@@ -16,8 +16,6 @@ from sklearn.linear_model import LogisticRegression
 
 from anomaly.detector import fresh
 from anomaly.features import Features, Matrix, Vocabulary
-from anomaly.judgement.alarms import MONTH
-from anomaly.judgement.failures import BUDGETS
 from anomaly.model import ComponentModel, Model, Remaining, hash_of, log_odds
 from core.errors import InvalidInput
 from core.profile import Profile
@@ -304,8 +302,8 @@ def _unknown(examples: Examples, fold_of: Ints, folds: Sequence[HistGradientBoos
 
 
 def _foreseen(examples: Examples, component: int, odds: Floats, horizon: float, lead: float, tick: int) -> float:
-    """The share of failures that these log odds would have foreseen, at thresholds that healthy time crosses seldom: the
-    mean over false-alarm budgets. Quick, and only to choose a reach by: the episodes are judged by the backtest.
+    """How well these log odds tell failures, in time, from healthy time; higher is better: for each failure, how rare it is
+    that healthy time looks as bad, as a logarithm. Quick, and only to choose a reach by: the backtest judges episodes.
     """
     remaining = examples.remaining[:, component]
     healthy = remaining > horizon
@@ -320,11 +318,9 @@ def _foreseen(examples: Examples, component: int, odds: Floats, horizon: float, 
     best = np.full(at.max() + 1 if len(at) else 0, -np.inf)
     np.maximum.at(best, at.ravel(), odds[seen])
     if not len(best) or not len(most):
-        return 0.0
-    months = examples.weight[healthy].sum() * tick / MONTH
-    ranked = np.sort(most)[::-1]
-    limits = [ranked[min(int(budget * months), len(ranked) - 1)] for budget in BUDGETS]
-    return float(np.mean([(best > limit).mean() for limit in limits]))
+        return -np.inf
+    worse = len(most) - np.searchsorted(np.sort(most), best)
+    return -float(np.log1p(worse).mean())
 
 
 def _calibrated(examples: Examples, component: int, reach: float, odds: Floats) -> tuple[float, float]:

@@ -1,18 +1,16 @@
 """`forewarn backtest`: what a profile would have said about recorded history, judged against what happened."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from anomaly import backtest as engine
@@ -20,17 +18,12 @@ from anomaly.backtest import History, Labels, Outcome
 from anomaly.judgement.failures import Row
 from anomaly.judgement.rules import Length, Rules, duration, length
 from cli.backtest_report import report
-from core.clock import utc_now
-from core.database import Database
+from cli.history import Files, bars, date, opened, profile_of
 from core.errors import InvalidInput
-from core.profile import Profile, Profiles, load
+from core.profile import Profile
 from core.settings import Settings
-from proactive.store import TicketStore
 from telemetry import recorded
 from telemetry.history import micros
-from telemetry.recorded import Recording
-from telemetry.stored import StoredHistory
-from telemetry.window import Ints
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
@@ -89,12 +82,6 @@ def backtest(
     html_out: Path | None,
 ) -> None:
     """Judge recorded history with the live code: would this profile have warned, how early, at what cost?"""
-    if from_database and (telemetry or events or maintenance or devices):
-        raise InvalidInput(
-            "--from-database takes telemetry, events, maintenance and attributes from the database alone"
-        )
-    if not (telemetry or events or from_database):
-        raise InvalidInput("give --telemetry FILE, --events FILE of devices that only send events, or --from-database")
     if train_until and train_devices:
         raise InvalidInput("give either --train-until or --train-devices")
     if more and not train_devices:
@@ -106,18 +93,16 @@ def backtest(
     if not from_database and not (failures or anomalies or remaining_life):
         raise InvalidInput("nothing to judge against: give --failures, --anomalies or --remaining-life")
     with ExitStack() as stack:
-        if from_database:
-            url = settings.database_url.get_secret_value()
-            database = stack.enter_context(Database(url, name="forewarn-backtest"))
-            history: History = StoredHistory(database, profile, _date(since, "--since") if since else None)
-            if not history.devices:
-                raise InvalidInput(f"nothing is stored of devices of the profile {profile.name}")
-        else:
-            others = [file for file in (failures, remaining_life) if file]
-            history = recorded_of(profile, telemetry, others, events=events, maintenance=maintenance, devices=devices)
-        labels = labels_of(profile, history, failures=failures, anomalies=anomalies, remaining_life=remaining_life)
-        if from_database and labels.failed is None:
-            labels = replace(labels, failed=_confirmed(database, profile, history.devices))
+        files = Files(
+            telemetry=telemetry,
+            events=events,
+            maintenance=maintenance,
+            devices=devices,
+            failures=failures,
+            anomalies=anomalies,
+            remaining_life=remaining_life,
+        )
+        history, labels = opened(stack, settings, profile, files, from_database=from_database, since=since)
         trained = recorded.positions(_names(train_devices, more), history.devices)
         rules = Rules(
             horizon=length(horizon, "--horizon")
@@ -127,7 +112,7 @@ def backtest(
             flagged=(_share(flagged, "--flagged"),) if flagged else (),
             cooldown=duration(cooldown, "--cooldown"),
             healthy_first=length(healthy_first, "--healthy-first", rows=True) if healthy_first else None,
-            train_until=micros(_date(train_until, "--train-until")) if train_until else None,
+            train_until=micros(date(train_until, "--train-until")) if train_until else None,
             train_devices=tuple(trained.tolist()),
             life_cap=remaining_cap,
             nab=nab,
@@ -140,78 +125,13 @@ def backtest(
         html_out.write_text(report(outcome, profile), encoding="utf-8")
 
 
-def profile_of(settings: Settings, name: str) -> Profile:
-    """A profile by its name, or from its file."""
-    path = Path(name)
-    return load(path) if path.suffix in {".yaml", ".yml"} else Profiles(settings.profile_dir)[name]
-
-
-def recorded_of(
-    profile: Profile,
-    telemetry: Sequence[Path],
-    others: Sequence[Path] = (),
-    *,
-    events: Path | None = None,
-    maintenance: Path | None = None,
-    devices: Path | None = None,
-) -> Recording:
-    """History from files. Without telemetry the devices are those that stand in `events` and in `others`."""
-    if telemetry:
-        history = recorded.combined([recorded.telemetry(file, profile) for file in telemetry])
-    else:
-        assert events is not None
-        history = recorded.eventful(profile, [events, *others])
-    if events:
-        history = replace(history, events=recorded.happenings(events, history.devices, "code"))
-    if maintenance:
-        replaced = recorded.happenings(maintenance, history.devices, "component")
-        recorded.components(maintenance, replaced, profile)
-        history = replace(history, replaced=replaced)
-    if devices:
-        history = replace(history, attributes=recorded.attributes(devices, history.devices))
-    return history
-
-
-def labels_of(
-    profile: Profile,
-    history: History,
-    *,
-    failures: Path | None = None,
-    anomalies: Path | None = None,
-    remaining_life: Path | None = None,
-) -> Labels:
-    """What really happened, from files."""
-    failed = None
-    if failures:
-        found = recorded.happenings(failures, history.devices, "component")
-        failed = (found.device, recorded.components(failures, found, profile), found.times)
-    return Labels(
-        failed=failed,
-        anomalies=recorded.intervals(anomalies, history.devices) if anomalies else None,
-        life=recorded.remaining_life(remaining_life, history.devices, profile) if remaining_life else None,
-    )
-
-
 def judged(
     profile: Profile, history: History, labels: Labels, rules: Rules, console: Console, *, jobs: int = 1
 ) -> Outcome:
     """Runs the backtest under a progress bar of the history's time; where a part is to be learnt from, learns first."""
     if rules.horizon.time is not None:
         profile = profile.model_copy(update={"horizon": timedelta(microseconds=rules.horizon.time)})
-    first, last = history.spans()
-    total = int(last.max() - first.min()) if len(last) else 0
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[day]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-
-        def bar(what: str) -> Callable[[int], None]:
-            task = progress.add_task(f"{what} {profile.name}", total=total, day="")
-
-            def told(time: int) -> None:
-                day = f"{datetime.fromtimestamp(time / 1e6, tz=UTC):%Y-%m-%d}"
-                progress.update(task, completed=time - int(first.min()), day=day)
-
-            return told
-
+    with bars(profile, history, console) as bar:
         learnt = None
         if rules.train_devices or rules.train_until is not None:
             learnt = engine.learn(profile, history, labels, rules, jobs=jobs, progress=bar("learning"))
@@ -317,19 +237,6 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _confirmed(database: Database, profile: Profile, devices: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
-    """Failures as far as the database knows them: what a visit confirmed, at the time it was solved."""
-    place = {name: at for at, name in enumerate(devices)}
-    components = list(profile.components)
-    rows = [
-        (place[device], components.index(component), micros(at))
-        for device, component, at in TicketStore(database, utc_now).confirmed_faults(profile.name)
-        if device in place and component in components
-    ]
-    table = np.array(rows, dtype=np.int64).reshape(len(rows), 3)
-    return table[:, 0], table[:, 1], table[:, 2]
-
-
 def _names(texts: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     """Device names, given one by one or joined by commas."""
     return tuple(name.strip() for text in (*texts, *more) for name in text.split(",") if name.strip())
@@ -340,11 +247,3 @@ def _share(text: str, option: str) -> float:
     if share is None:
         raise InvalidInput(f"{option} {text}: write a share like 2%")
     return share
-
-
-def _date(text: str, option: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"{option} {text}: write a date like 2026-01-31, or with a time") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

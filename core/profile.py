@@ -169,6 +169,7 @@ class Profile(_Part):
     """The model of one kind of device.
 
     horizon: how long before a failure it is to be foreseen; what models that learn from failures look for.
+    false_alarms: how many a device-month may cost; `forewarn train` sets thresholds by it.
     """
 
     profile: Name
@@ -176,6 +177,7 @@ class Profile(_Part):
     tick: Duration
     lateness: Duration = timedelta(0)
     horizon: Duration = timedelta(hours=48)
+    false_alarms: Annotated[float, Field(gt=0)] = 0.1
     silence_after: Duration
     unknown_signals: Literal["dead_letter", "ignore", "keep"] = "dead_letter"
     signals: dict[Name, Signal] = Field(min_length=1)

@@ -10,7 +10,7 @@ from anomaly.detector import Columns, Layout, Prognosis, SignalEvidence, Track
 from anomaly.features import Features, Matrix
 from anomaly.model import Model, log_odds
 from core.profile import Profile
-from telemetry.window import Bools, Floats, Tick
+from telemetry.window import Bools, Floats, Ints, Tick
 
 _OFF_DELAY = 1 / 4
 """An alarm is over when the chance has been low for this share of the horizon."""
@@ -78,7 +78,7 @@ class FailureModel:
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:
         """It learnt before; what a device shows now moves nothing."""
 
-    def prognoses(self, state: Columns, devices: np.ndarray, track: int) -> list[Prognosis | None]:
+    def prognoses(self, state: Columns, devices: Ints, track: int) -> list[Prognosis | None]:
         """For each of some devices (positions): how long the track's component still has; None: not predictable yet."""
         remaining = self._parts[track].remaining
         if remaining is None or not len(devices):
@@ -91,6 +91,19 @@ class FailureModel:
             else Prognosis(p10=low * tick, p50=middle * tick, p90=high * tick)
             for low, middle, high in found.tolist()
         ]
+
+    def remaining(self, state: Columns, devices: Ints) -> Floats:
+        """[N, 3] P10, P50 and P90 of the ticks until the first of the components fails, of devices at some positions; NaN
+        where no model knows. A P90 of the horizon means that or more.
+        """
+        rows = self._rows(state, devices)
+        found = [p.remaining.predict(rows, self._model.horizon) for p in self._parts if p.remaining is not None]
+        if not found or not len(devices):
+            return np.full((len(devices), 3), np.nan)
+        each = np.stack(found)
+        first = np.argmin(each[:, :, 1], axis=0)
+        result: Floats = each[first, np.arange(len(devices))]
+        return result
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """By how much the chance would fall if a signal, an error code or an age were as usual."""
@@ -130,7 +143,7 @@ class FailureModel:
             direction="high" if not seen < middle else "low",
         )
 
-    def _rows(self, state: Columns, at: np.ndarray) -> Matrix:
+    def _rows(self, state: Columns, at: Ints) -> Matrix:
         return self._features.read({name: column[at] for name, column in state.items()})
 
 

@@ -19,7 +19,8 @@ from rich.table import Table
 from anomaly.backtest import Outcome, run
 from anomaly.judgement.failures import Row
 from anomaly.judgement.rules import Rules, duration, length
-from cli.backtest import labels_of, show
+from cli.backtest import show
+from cli.history import labels_of
 from core.profile import SHIPPED, Profile, load
 from telemetry import recorded
 
