@@ -10,10 +10,12 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
-from anomaly.detectors.limits import ticks
+from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
+WARM_UP, MEMORY, SMOOTH, ON_DELAY, OFF_DELAY = 168, 336, 24, 12, 24
+"""What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, a day, half a day, a day."""
 _STEPS = 8
 """The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
 _FLOOR = 1e-5
@@ -54,9 +56,9 @@ class Baseline:
         self._ridge = (
             np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
         ) ** 2
-        self._warm_up = ticks(settings.warm_up / profile.tick)
-        self._memory = ticks(settings.memory / profile.tick)
-        self._smooth = ticks(settings.smooth / profile.tick)
+        self._warm_up = spell(settings.warm_up, profile, WARM_UP)
+        self._memory = spell(settings.memory, profile, MEMORY)
+        self._smooth = spell(settings.smooth, profile, SMOOTH)
         self._fast = max(1.0, self._smooth / _STEPS)
         self._signs, self._modes = self._symptoms()
         self.tracks = tuple(
@@ -64,8 +66,8 @@ class Baseline:
                 component=component,
                 failure_mode=mode,
                 kind="degradation",
-                on_delay=ticks(settings.on_delay / profile.tick),
-                off_delay=ticks(settings.off_delay / profile.tick),
+                on_delay=spell(settings.on_delay, profile, ON_DELAY),
+                off_delay=spell(settings.off_delay, profile, OFF_DELAY),
                 off_below=1.0 - settings.deadband / settings.threshold,
             )
             for component, mode in self._modes
