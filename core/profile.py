@@ -153,13 +153,13 @@ class Surprise(_Part):
 
     warm_up: measured time before it judges (168 ticks). memory: time constant of what is usual (1,008); records fade by
     half in eight times that. smooth: time constant of the smoothed views (12). margin: how much of a record counts as
-    abnormal. off_delay: how long nothing more surprising must come for it to be over (72).
+    abnormal. off_delay: how long nothing more surprising must come for it to be over (48).
     """
 
     warm_up: Duration | None = None
     memory: Duration | None = None
     smooth: Duration | None = None
-    margin: Annotated[float, Field(ge=1)] = 1.05
+    margin: Annotated[float, Field(ge=1)] = 1.2
     off_delay: Duration | None = None
 
 

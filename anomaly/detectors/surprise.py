@@ -15,10 +15,12 @@ from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
-WARM_UP, MEMORY, SMOOTH, OFF_DELAY = 168, 1008, 12, 72
+WARM_UP, MEMORY, SMOOTH, OFF_DELAY = 168, 1008, 12, 48
 """What a profile that gives no durations gets, in ticks."""
 _SLOW = 6
 """The slow mean is so many times slower than the smoothing of the other views."""
+_SPELL = 2
+"""A record is set anew after so many times the smoothing, so that what rises little by little does not chase its own."""
 _LASTING = 8
 """A record fades by half in so many times the memory."""
 _SETTLING = 50
@@ -57,6 +59,7 @@ class Surprise:
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
         self._memory = spell(settings.memory, profile, MEMORY)
         self._smooth = spell(settings.smooth, profile, SMOOTH)
+        self._spell = _SPELL * self._smooth
         self._fade = 0.5 ** (1.0 / (_LASTING * self._memory))
         tick = round(profile.tick.total_seconds() * 1e6)
         # With ticks of half a day and more there is no rhythm of the day to be seen.
@@ -95,6 +98,7 @@ class Surprise:
             "mean": Field(shape=(s, _VIEWS)),
             "var": Field(shape=(s, _VIEWS)),
             "strange": Field(shape=(s, _VIEWS), dtype="<f4"),  # distance of the last tick from the mean
+            "coming": Field(shape=(s, _VIEWS), dtype="<f4"),  # the strangest of the present spell
             "record": Field(shape=(s, _VIEWS), dtype="<f4"),  # the strangest before it, faded
         }
 
@@ -102,8 +106,7 @@ class Surprise:
         """[D, C] by component; NaN in the warm-up and where nothing was measured."""
         values = tick.values[:, self._columns]
         seen = np.isfinite(values)
-        faded = np.where(tick.heard, self._fade, 1.0)[:, None, None]
-        np.maximum(state["record"] * faded, state["strange"], out=state["record"], casting="same_kind")
+        self._remember(tick, seen, state)
         self._look(tick, values, seen, state)
         known = np.isfinite(state["view"])
         known &= state["weight"] >= _SETTLING
@@ -114,6 +117,16 @@ class Surprise:
         columns = [by_signal[:, own].max(axis=1) for own in self._of]
         result = np.stack(columns, axis=1) if columns else np.empty((len(values), 0))
         return np.where(np.isfinite(result), result, np.nan)
+
+    def _remember(self, tick: Tick, seen: Bools, state: Columns) -> None:
+        """Takes what was before this tick into the records; they stand still within a spell, and fade slowly."""
+        fade = np.where(tick.heard, self._fade, 1.0).astype(np.float32)[:, None, None]
+        state["record"] *= fade
+        state["coming"] *= fade
+        np.maximum(state["coming"], state["strange"], out=state["coming"])
+        over = (seen & (state["n"] % self._spell == 0))[:, :, None]
+        np.maximum(state["record"], state["coming"], out=state["record"], where=over)
+        np.copyto(state["coming"], 0.0, where=over)
 
     def _look(self, tick: Tick, values: Floats, seen: Bools, state: Columns) -> None:
         """Moves the present: the four views of the tick, NaN where there is none yet."""

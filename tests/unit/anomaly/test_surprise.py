@@ -52,8 +52,8 @@ def days(count: int, seed: int = 1) -> Floats:
     """A load that follows the day, with noise, and a burst each night at two."""
     random = np.random.default_rng(seed)
     at = np.arange(count * DAY)
-    values = 50 + 20 * np.sin(at / DAY * 2 * np.pi) + random.normal(0, 1, len(at))
-    values[at % DAY // 3 == 8] += 60 + random.normal(0, 1, 3 * count)
+    values = 50 + 20 * np.sin(at / DAY * 2 * np.pi) + random.normal(0, 0.3, len(at))
+    values[at % DAY // 3 == 8] += 60
     return values
 
 
