@@ -135,8 +135,8 @@ class Baseline(_Part):
     """How a device is compared with its own past. A duration that is left out is so many ticks as its default says.
 
     warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336). smooth: time
-    constant of the value that is held against it (24). threshold: deviation, in widths of the normal band, that counts
-    as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (12, 24).
+    constant of the value that is held against it (12). threshold: deviation, in widths of the normal band, that counts
+    as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (3, 12).
     """
 
     warm_up: Duration | None = None

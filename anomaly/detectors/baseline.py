@@ -14,8 +14,8 @@ from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
-WARM_UP, MEMORY, SMOOTH, ON_DELAY, OFF_DELAY = 168, 336, 24, 12, 24
-"""What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, a day, half a day, a day."""
+WARM_UP, MEMORY, SMOOTH, ON_DELAY, OFF_DELAY = 168, 336, 12, 3, 12
+"""What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, half a day, three hours, half a day."""
 _STEPS = 8
 """The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
 _FLOOR = 1e-5
@@ -25,10 +25,14 @@ _LEAST = 0.25
 """The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
 _FEWEST = 20
 """So many ticks a signal must have been measured in before it is judged."""
+_SILENT = 4
+"""A signal that was not measured for so many times the smoothing, while others were, says nothing any more."""
 _LEARN_ALL, _LEARN_NONE = 0.3, 0.6
 """Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
-_MOST = 2.0
-"""A deviation beyond this many thresholds counts no more than this."""
+_MOST = 4.0
+"""A deviation beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
+_SAME = 0.3
+"""A level that moved by less than this share of the threshold has stayed where it is."""
 
 
 class Baseline:
@@ -38,7 +42,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -59,6 +63,7 @@ class Baseline:
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
         self._memory = spell(settings.memory, profile, MEMORY)
         self._smooth = spell(settings.smooth, profile, SMOOTH)
+        self._silent = max(_SILENT * self._smooth, _FEWEST)
         self._fast = max(1.0, self._smooth / _STEPS)
         self._signs, self._modes = self._symptoms()
         self.tracks = tuple(
@@ -89,6 +94,8 @@ class Baseline:
             "rest_var": Field(shape=(s,)),  # of what context does not explain
             "rest": Field(shape=(s,)),  # the same, smoothed: what is judged
             "spread": Field(shape=(s,)),  # its usual variance
+            "held": Field(shape=(s,)),  # the judged rest when it last moved
+            "still": Field(shape=(s,)),  # ticks since then
         }
 
     def _symptoms(self) -> tuple[Floats, list[tuple[str, str]]]:
@@ -154,22 +161,27 @@ class Baseline:
         return width
 
     def _deviation(self, state: Columns) -> Floats:
-        """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up."""
+        """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up, and for a signal that fell silent."""
         deviation = state["rest"] / (self._threshold * self._width(state))
-        ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST)
+        silent = (state["fresh"] == 0) & (state["age"] > self._silent)
+        ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST) & ~silent
         return np.where(ready, deviation, np.nan)
 
     def _fuse(self, deviation: Floats) -> Floats:
-        """[D, K] from signals to failure modes."""
+        """[D, K] from signals to failure modes, by the signals that are there; NaN where none is."""
         result = np.full((len(deviation), len(self._modes)), np.nan)
+        there = np.isfinite(deviation)
+        known = np.where(there, deviation, 0.0)
         for k, signs in enumerate(self._signs):
             either = np.isnan(signs)
             if either.any():
-                result[:, k] = np.abs(deviation[:, either]).max(axis=1)
+                fused, count = np.abs(known[:, either]).max(axis=1), there[:, either].sum(axis=1)
             else:
                 shown = signs != 0
+                count = there[:, shown].sum(axis=1)
                 # Stouffer's sum: several signs, each too weak alone, are strong together.
-                result[:, k] = (deviation[:, shown] * signs[shown]).sum(axis=1) / np.sqrt(shown.sum())
+                fused = known[:, shown] @ signs[shown] / np.sqrt(np.maximum(count, 1))
+            result[:, k] = np.where(count > 0, fused, np.nan)
         return result
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — judged by signal, not by mode
@@ -191,6 +203,7 @@ class Baseline:
         state["var_c"] = keep[:, :, None, None] * (
             state["var_c"] + step[:, :, None, None] * away_c[:, :, :, None] * away_c[:, :, None, :]
         )
+        self._settle(state, deviation >= _LEARN_NONE)
         self._regress(state)
         rest = state["y"] - self._expected(state)
         state["rest_var"] += step * (rest**2 - state["rest_var"])
@@ -198,6 +211,19 @@ class Baseline:
         settled = state["weight"] > self._smooth
         moved = state["spread"] + step * (state["rest"] ** 2 - state["spread"])
         state["spread"] = np.where(settled, moved, state["rest_var"])
+
+    def _settle(self, state: Columns, strange: Bools) -> None:
+        """Takes a strange level for the new normal when it has not moved for as long as the memory: a part was exchanged,
+        a setting was changed. Wear moves on, and each move starts the time anew.
+        """
+        moved = np.abs(state["rest"] - state["held"]) > _SAME * self._threshold * self._width(state)
+        state["held"] = np.where(moved, state["rest"], state["held"])
+        state["still"] = np.where(moved, 0.0, state["still"] + state["fresh"] * state["age"])
+        new = strange & (state["still"] >= self._memory)
+        state["mean_y"] += np.where(new, state["rest"], 0.0)
+        for field in ("held", "still"):
+            state[field] = np.where(new, 0.0, state[field])
+        state["rest"] = np.where(new, 0.0, state["rest"])
 
     def _regress(self, state: Columns) -> None:
         """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""
