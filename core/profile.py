@@ -132,11 +132,12 @@ class Limit(_Part):
 
 
 class Baseline(_Part):
-    """How a device is compared with its own past. A duration that is left out is so many ticks as its default says.
+    """How a device is compared with its own past. A duration that is left out is so many ticks as stands in brackets.
 
-    warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336). smooth: time
-    constant of the value that is held against it (12). threshold: deviation, in widths of the normal band, that counts
-    as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (3, 12).
+    warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336, or twice the
+    warm-up). smooth: time constant of the value that is held against it (12). threshold: deviation, in widths of the
+    normal band, that counts as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (a quarter
+    of `smooth`, all of it).
     """
 
     warm_up: Duration | None = None

@@ -14,8 +14,10 @@ from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
-WARM_UP, MEMORY, SMOOTH, ON_DELAY, OFF_DELAY = 168, 336, 12, 3, 12
-"""What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, half a day, three hours, half a day."""
+WARM_UP, MEMORY, SMOOTH = 168, 336, 12
+"""What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, half a day."""
+_LASTS = 4
+"""An alarm opens after a quarter of the smoothing and closes after the whole, where the profile says nothing else."""
 _STEPS = 8
 """The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
 _FLOOR = 1e-5
@@ -29,10 +31,12 @@ _SILENT = 4
 """A signal that was not measured for so many times the smoothing, while others were, says nothing any more."""
 _LEARN_ALL, _LEARN_NONE = 0.3, 0.6
 """Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
-_MOST = 4.0
+_MOST = 3.0
 """A deviation beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
-_SAME = 0.3
+_SAME = 0.4
 """A level that moved by less than this share of the threshold has stayed where it is."""
+_LEVELLED = 8
+"""Whether it moved is seen by its mean over the memory divided by this."""
 
 
 class Baseline:
@@ -61,7 +65,7 @@ class Baseline:
             np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
         ) ** 2
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
-        self._memory = spell(settings.memory, profile, MEMORY)
+        self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
         self._silent = max(_SILENT * self._smooth, _FEWEST)
         self._fast = max(1.0, self._smooth / _STEPS)
@@ -71,8 +75,8 @@ class Baseline:
                 component=component,
                 failure_mode=mode,
                 kind="degradation",
-                on_delay=spell(settings.on_delay, profile, ON_DELAY),
-                off_delay=spell(settings.off_delay, profile, OFF_DELAY),
+                on_delay=spell(settings.on_delay, profile, -(-self._smooth // _LASTS)),
+                off_delay=spell(settings.off_delay, profile, self._smooth),
                 off_below=1.0 - settings.deadband / settings.threshold,
             )
             for component, mode in self._modes
@@ -94,8 +98,9 @@ class Baseline:
             "rest_var": Field(shape=(s,)),  # of what context does not explain
             "rest": Field(shape=(s,)),  # the same, smoothed: what is judged
             "spread": Field(shape=(s,)),  # its usual variance
-            "held": Field(shape=(s,)),  # the judged rest when it last moved
-            "still": Field(shape=(s,)),  # ticks since then
+            "level": Field(shape=(s,)),  # the deviation, smoothed once more
+            "held": Field(shape=(s,)),  # the same when it last moved
+            "still": Field(shape=(s,)),  # ticks since then, while it is strange
         }
 
     def _symptoms(self) -> tuple[Floats, list[tuple[str, str]]]:
@@ -187,7 +192,8 @@ class Baseline:
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — judged by signal, not by mode
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
         seen = np.isfinite(tick.values[:, self._columns])
-        deviation = np.abs(np.nan_to_num(self._deviation(state)))
+        signed = np.nan_to_num(self._deviation(state))
+        deviation = np.abs(signed)
         trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen * state["age"]
         state["weight"] = np.minimum(state["weight"] + trust, self._memory)
         step = np.minimum(trust / np.maximum(state["weight"], 1.0), 1.0)
@@ -203,7 +209,7 @@ class Baseline:
         state["var_c"] = keep[:, :, None, None] * (
             state["var_c"] + step[:, :, None, None] * away_c[:, :, :, None] * away_c[:, :, None, :]
         )
-        self._settle(state, deviation >= _LEARN_NONE)
+        self._settle(state, signed)
         self._regress(state)
         rest = state["y"] - self._expected(state)
         state["rest_var"] += step * (rest**2 - state["rest_var"])
@@ -212,18 +218,21 @@ class Baseline:
         moved = state["spread"] + step * (state["rest"] ** 2 - state["spread"])
         state["spread"] = np.where(settled, moved, state["rest_var"])
 
-    def _settle(self, state: Columns, strange: Bools) -> None:
+    def _settle(self, state: Columns, deviation: Floats) -> None:
         """Takes a strange level for the new normal when it has not moved for as long as the memory: a part was exchanged,
         a setting was changed. Wear moves on, and each move starts the time anew.
         """
-        moved = np.abs(state["rest"] - state["held"]) > _SAME * self._threshold * self._width(state)
-        state["held"] = np.where(moved, state["rest"], state["held"])
-        state["still"] = np.where(moved, 0.0, state["still"] + state["fresh"] * state["age"])
-        new = strange & (state["still"] >= self._memory)
-        state["mean_y"] += np.where(new, state["rest"], 0.0)
-        for field in ("held", "still"):
-            state[field] = np.where(new, 0.0, state[field])
-        state["rest"] = np.where(new, 0.0, state["rest"])
+        passed = state["fresh"] * state["age"]
+        state["level"] += _share(passed, max(1.0, self._memory / _LEVELLED)) * (deviation - state["level"])
+        moved = np.abs(state["level"] - state["held"]) > _SAME
+        state["held"] = np.where(moved, state["level"], state["held"])
+        strange = np.abs(state["level"]) >= _LEARN_NONE
+        state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
+        new = state["still"] >= self._memory
+        if new.any():
+            state["mean_y"] += np.where(new, state["rest"], 0.0)
+            for field in ("rest", "level", "held", "still"):
+                state[field] = np.where(new, 0.0, state[field])
 
     def _regress(self, state: Columns) -> None:
         """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""
