@@ -230,7 +230,7 @@ def _known_enough(examples: Examples, horizon: float) -> Examples:
     """
     near = (examples.remaining <= horizon).any(axis=1)
     missing = np.isnan(examples.rows[near]).mean(axis=0) if near.any() else np.zeros(examples.rows.shape[1])
-    return replace(examples, rows=np.where(missing > _MOST_MISSING, np.float32(np.nan), examples.rows))
+    return replace(examples, rows=np.where(missing > _MOST_MISSING, np.float32(0), examples.rows))
 
 
 def _folds(examples: Examples, horizon: float, devices: int) -> Ints:
@@ -263,7 +263,7 @@ def _chance(
     near = examples.remaining[:, component] <= reach
     # Without weights, which boosting takes several times as long with: calibration brings the drawing of examples back in.
     return HistGradientBoostingClassifier(max_iter=_ROUNDS, early_stopping=False, random_state=seed, **_BOOSTING).fit(
-        examples.rows[member], near[member]
+        _told(examples.rows[member]), near[member]
     )
 
 
@@ -278,10 +278,15 @@ def _rest(examples: Examples, component: int, devices: Bools, horizon: float, se
     low, middle, high = (
         HistGradientBoostingRegressor(
             loss="quantile", quantile=q, max_iter=_ROUNDS, early_stopping=False, random_state=seed, **_BOOSTING
-        ).fit(examples.rows[at], target[at])
+        ).fit(_told(examples.rows[at]), target[at])
         for q in (0.1, 0.5, 0.9)
     )
     return low, middle, high
+
+
+def _told(rows: Matrix) -> Matrix:
+    """The same with a column that is never known as a constant, since boosting refuses to learn from nothing."""
+    return np.where(np.isnan(rows).all(axis=0), np.float32(0), rows)
 
 
 def _targets(examples: Examples, component: int, horizon: float) -> tuple[Bools, Floats]:

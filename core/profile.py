@@ -132,19 +132,36 @@ class Limit(_Part):
 
 
 class Baseline(_Part):
-    """How a device is compared with its own past.
+    """How a device is compared with its own past. A duration that is left out is so many ticks as stands in brackets.
 
-    warm_up: time of measured data before it judges. memory: time constant of the normal band. smooth: time constant
-    of the value that is held against it. threshold: deviation, in widths of the normal band, that counts as abnormal.
+    warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336, or twice the
+    warm-up). smooth: time constant of the value that is held against it (12). threshold: deviation, in widths of the
+    normal band, that counts as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (a quarter
+    of `smooth`, all of it).
     """
 
-    warm_up: Duration = timedelta(days=7)
-    memory: Duration = timedelta(days=14)
-    smooth: Duration = timedelta(days=1)
+    warm_up: Duration | None = None
+    memory: Duration | None = None
+    smooth: Duration | None = None
     threshold: Annotated[float, Field(gt=0)] = 5.0
     deadband: Annotated[float, Field(ge=0)] = 1.0
-    on_delay: Duration = timedelta(hours=12)
-    off_delay: Duration = timedelta(hours=24)
+    on_delay: Duration | None = None
+    off_delay: Duration | None = None
+
+
+class Surprise(_Part):
+    """How a device is compared with the strangest it has been. A duration that is left out is so many ticks.
+
+    warm_up: measured time before it judges (168 ticks). memory: time constant of what is usual (1,008); records fade by
+    half in eight times that. smooth: time constant of the smoothed views (12). margin: how much of a record counts as
+    abnormal. off_delay: how long nothing more surprising must come for it to be over (48).
+    """
+
+    warm_up: Duration | None = None
+    memory: Duration | None = None
+    smooth: Duration | None = None
+    margin: Annotated[float, Field(ge=1)] = 1.2
+    off_delay: Duration | None = None
 
 
 class Detectors(_Part):
@@ -152,6 +169,7 @@ class Detectors(_Part):
 
     limits: tuple[Limit, ...] = ()
     baseline: Baseline | None = None
+    surprise: Surprise | None = None
 
 
 def _column(value: object) -> object:

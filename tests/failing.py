@@ -85,7 +85,8 @@ class Fleet:
                 for d in range(devices)
             ),
             "events.csv": "device,time,code\n" + "".join(f"d{d:02d},{at(h)},{c}\n" for d, h, c in self.events),
-            "maintenance.csv": "device,time,component\n" + "".join(f"d{d:02d},{at(h)},heater\n" for d, h in self.failed),
+            "maintenance.csv": "device,time,component\n"
+            + "".join(f"d{d:02d},{at(h)},heater\n" for d, h in self.failed),
             "failures.csv": "device,time,component\n" + "".join(f"d{d:02d},{at(h)},heater\n" for d, h in self.failed),
         }
         for name, text in files.items():

@@ -10,10 +10,14 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
-from anomaly.detectors.limits import ticks
+from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
+WARM_UP, MEMORY, SMOOTH = 168, 336, 12
+"""What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, half a day."""
+_LASTS = 4
+"""An alarm opens after a quarter of the smoothing and closes after the whole, where the profile says nothing else."""
 _STEPS = 8
 """The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
 _FLOOR = 1e-5
@@ -23,10 +27,16 @@ _LEAST = 0.25
 """The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
 _FEWEST = 20
 """So many ticks a signal must have been measured in before it is judged."""
+_SILENT = 4
+"""A signal that was not measured for so many times the smoothing, while others were, says nothing any more."""
 _LEARN_ALL, _LEARN_NONE = 0.3, 0.6
 """Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
-_MOST = 2.0
-"""A deviation beyond this many thresholds counts no more than this."""
+_MOST = 3.0
+"""A deviation beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
+_SAME = 0.4
+"""A level that moved by less than this share of the threshold has stayed where it is."""
+_LEVELLED = 8
+"""Whether it moved is seen by its mean over the memory divided by this."""
 
 
 class Baseline:
@@ -36,7 +46,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -54,9 +64,10 @@ class Baseline:
         self._ridge = (
             np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
         ) ** 2
-        self._warm_up = ticks(settings.warm_up / profile.tick)
-        self._memory = ticks(settings.memory / profile.tick)
-        self._smooth = ticks(settings.smooth / profile.tick)
+        self._warm_up = spell(settings.warm_up, profile, WARM_UP)
+        self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
+        self._smooth = spell(settings.smooth, profile, SMOOTH)
+        self._silent = max(_SILENT * self._smooth, _FEWEST)
         self._fast = max(1.0, self._smooth / _STEPS)
         self._signs, self._modes = self._symptoms()
         self.tracks = tuple(
@@ -64,8 +75,8 @@ class Baseline:
                 component=component,
                 failure_mode=mode,
                 kind="degradation",
-                on_delay=ticks(settings.on_delay / profile.tick),
-                off_delay=ticks(settings.off_delay / profile.tick),
+                on_delay=spell(settings.on_delay, profile, -(-self._smooth // _LASTS)),
+                off_delay=spell(settings.off_delay, profile, self._smooth),
                 off_below=1.0 - settings.deadband / settings.threshold,
             )
             for component, mode in self._modes
@@ -87,6 +98,9 @@ class Baseline:
             "rest_var": Field(shape=(s,)),  # of what context does not explain
             "rest": Field(shape=(s,)),  # the same, smoothed: what is judged
             "spread": Field(shape=(s,)),  # its usual variance
+            "level": Field(shape=(s,)),  # the deviation, smoothed once more
+            "held": Field(shape=(s,)),  # the same when it last moved
+            "still": Field(shape=(s,)),  # ticks since then, while it is strange
         }
 
     def _symptoms(self) -> tuple[Floats, list[tuple[str, str]]]:
@@ -152,28 +166,34 @@ class Baseline:
         return width
 
     def _deviation(self, state: Columns) -> Floats:
-        """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up."""
+        """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up, and for a signal that fell silent."""
         deviation = state["rest"] / (self._threshold * self._width(state))
-        ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST)
+        silent = (state["fresh"] == 0) & (state["age"] > self._silent)
+        ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST) & ~silent
         return np.where(ready, deviation, np.nan)
 
     def _fuse(self, deviation: Floats) -> Floats:
-        """[D, K] from signals to failure modes."""
+        """[D, K] from signals to failure modes, by the signals that are there; NaN where none is."""
         result = np.full((len(deviation), len(self._modes)), np.nan)
+        there = np.isfinite(deviation)
+        known = np.where(there, deviation, 0.0)
         for k, signs in enumerate(self._signs):
             either = np.isnan(signs)
             if either.any():
-                result[:, k] = np.abs(deviation[:, either]).max(axis=1)
+                fused, count = np.abs(known[:, either]).max(axis=1), there[:, either].sum(axis=1)
             else:
                 shown = signs != 0
+                count = there[:, shown].sum(axis=1)
                 # Stouffer's sum: several signs, each too weak alone, are strong together.
-                result[:, k] = (deviation[:, shown] * signs[shown]).sum(axis=1) / np.sqrt(shown.sum())
+                fused = known[:, shown] @ signs[shown] / np.sqrt(np.maximum(count, 1))
+            result[:, k] = np.where(count > 0, fused, np.nan)
         return result
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — judged by signal, not by mode
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
         seen = np.isfinite(tick.values[:, self._columns])
-        deviation = np.abs(np.nan_to_num(self._deviation(state)))
+        signed = np.nan_to_num(self._deviation(state))
+        deviation = np.abs(signed)
         trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen * state["age"]
         state["weight"] = np.minimum(state["weight"] + trust, self._memory)
         step = np.minimum(trust / np.maximum(state["weight"], 1.0), 1.0)
@@ -189,6 +209,7 @@ class Baseline:
         state["var_c"] = keep[:, :, None, None] * (
             state["var_c"] + step[:, :, None, None] * away_c[:, :, :, None] * away_c[:, :, None, :]
         )
+        self._settle(state, signed)
         self._regress(state)
         rest = state["y"] - self._expected(state)
         state["rest_var"] += step * (rest**2 - state["rest_var"])
@@ -196,6 +217,22 @@ class Baseline:
         settled = state["weight"] > self._smooth
         moved = state["spread"] + step * (state["rest"] ** 2 - state["spread"])
         state["spread"] = np.where(settled, moved, state["rest_var"])
+
+    def _settle(self, state: Columns, deviation: Floats) -> None:
+        """Takes a strange level for the new normal when it has not moved for as long as the memory: a part was exchanged,
+        a setting was changed. Wear moves on, and each move starts the time anew.
+        """
+        passed = state["fresh"] * state["age"]
+        state["level"] += _share(passed, max(1.0, self._memory / _LEVELLED)) * (deviation - state["level"])
+        moved = np.abs(state["level"] - state["held"]) > _SAME
+        state["held"] = np.where(moved, state["level"], state["held"])
+        strange = np.abs(state["level"]) >= _LEARN_NONE
+        state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
+        new = state["still"] >= self._memory
+        if new.any():
+            state["mean_y"] += np.where(new, state["rest"], 0.0)
+            for field in ("rest", "level", "held", "still"):
+                state[field] = np.where(new, 0.0, state[field])
 
     def _regress(self, state: Columns) -> None:
         """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""

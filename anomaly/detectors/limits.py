@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.detector import Columns, Layout, SignalEvidence, Track
+from anomaly.detectors.spell import spell
 from core.profile import Limit, Profile
 from telemetry.window import Bools, Floats, Tick
 
@@ -35,8 +36,8 @@ class Limits:
             component=self._profile.failure_modes[limit.failure_mode].component,
             failure_mode=limit.failure_mode,
             kind="limit",
-            on_delay=ticks(limit.on_delay / self._profile.tick),
-            off_delay=ticks(limit.off_delay / self._profile.tick),
+            on_delay=spell(limit.on_delay, self._profile, 1),
+            off_delay=spell(limit.off_delay, self._profile, 1),
             off_below=1.0 - limit.deadband / unit,
         )
 
@@ -62,8 +63,3 @@ class Limits:
                 direction="high" if limit.high is not None else "low",
             )
         ]
-
-
-def ticks(ratio: float) -> int:
-    """Whole ticks that cover a duration, at least one."""
-    return max(1, int(np.ceil(ratio)))

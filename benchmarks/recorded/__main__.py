@@ -185,7 +185,8 @@ def hand_set(profile: Profile) -> int:
 
 def _given(value: Any) -> int:
     if isinstance(value, BaseModel):
-        return sum(_given(getattr(value, name)) for name in value.model_fields_set)
+        # To switch a detector on without a single setting was a choice too.
+        return max(1, sum(_given(getattr(value, name)) for name in value.model_fields_set))
     if isinstance(value, tuple | list):
         return sum(_given(part) for part in value)
     return 0 if value is None else 1

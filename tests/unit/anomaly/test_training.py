@@ -68,7 +68,9 @@ def test_a_label_alone_teaches_nothing_where_nothing_shows(known: Fleet) -> None
     rules = Rules(train_devices=tuple(range(0, 12, 2)))
     found = backtest.learn(noise.profile, recording, labels, rules)
     assert found is not None
-    row = next(r for r in backtest.run(noise.profile, recording, labels, rules, learnt=found).budgets if r.budget == 0.1)
+    row = next(
+        r for r in backtest.run(noise.profile, recording, labels, rules, learnt=found).budgets if r.budget == 0.1
+    )
     assert row.recall is not None
     assert row.recall <= 0.3
 
@@ -91,7 +93,9 @@ def test_a_feature_that_is_hardly_ever_known_before_failures_is_not_learnt_from(
     recording, labels = blind.recording(), blind.labels()
     found = backtest.learn(blind.profile, recording, labels, rules)
     assert found is not None
-    row = next(r for r in backtest.run(blind.profile, recording, labels, rules, learnt=found).budgets if r.budget == 0.1)
+    row = next(
+        r for r in backtest.run(blind.profile, recording, labels, rules, learnt=found).budgets if r.budget == 0.1
+    )
     assert row.recall is not None
     assert row.recall <= 0.3
 

@@ -1,0 +1,107 @@
+"""The self-baseline on made-up signals: what counts when signals are missing, short, lasting, or at another tick."""
+
+import numpy as np
+import pytest
+
+from anomaly.finding import Change
+from anomaly.judge import Judge
+from core.profile import Profile, parse
+from telemetry.window import Floats, Window
+
+PUMP = """
+profile: pump
+title: Pump
+tick: TICK
+silence_after: 1d
+signals:
+  hum: {title: Hum, unit: m/s2, range: [0, 1000], interval: TICK, component: rotor}
+  heat: {title: Heat, unit: Cel, range: [0, 1000], interval: TICK, component: rotor}
+components: {rotor: {title: Rotor}}
+"""
+WEAR = PUMP + "failure_modes:\n  wear: {title: Wear, component: rotor, symptoms: {hum: high, heat: high}}\n"
+
+
+def profile(text: str = PUMP, tick: str = "1h") -> Profile:
+    return parse(text.replace("TICK", tick), "pump.yaml")
+
+
+def noise(ticks: int, seed: int = 1) -> Floats:
+    """[T, 2] a quiet hum and a quiet heat."""
+    return 100 + np.random.default_rng(seed).normal(0, 1, (ticks, 2))
+
+
+def judged(kind: Profile, values: Floats) -> tuple[list[tuple[str, int]], Floats]:
+    """What opened and closed at which tick, and the score of the one track after each tick."""
+    tick = round(kind.tick.total_seconds() * 1e6)
+    found = Window(
+        devices=np.array([1]), signals=("hum", "heat"), times=np.arange(len(values)) * tick, values=values[:, None, :]
+    )
+    judge = Judge(kind)
+    scores: list[float] = []
+    changes = judge.run(found, judge.fresh(1), lambda _, score: scores.append(float(score[0, 0])))
+    told = [(str(c.change), round(c.at.timestamp() * 1e6) // tick) for c in changes if c.change is not Change.EXTENDED]
+    return told, np.array(scores)
+
+
+@pytest.mark.parametrize("tick", ["10s", "5min", "1d"])
+def test_without_a_single_setting_it_says_the_same_at_any_tick(tick: str) -> None:
+    values = noise(600)
+    values[400:, 0] += np.linspace(0, 6, 200)
+    hourly, scores = judged(profile(), values)
+    assert [change for change, _ in hourly] == ["opened"]
+    assert 400 < hourly[0][1] < 520
+    other, same = judged(profile(tick=tick), values)
+    assert other == hourly
+    assert same == pytest.approx(scores, nan_ok=True)
+
+
+def test_a_failure_mode_is_judged_by_the_signals_that_are_there() -> None:
+    values = noise(500)
+    values[:, 1] = np.nan
+    values[400:, 0] += 4
+    assert [change for change, _ in judged(profile(WEAR), values)[0]] == ["opened"]
+
+
+def test_a_signal_that_fell_silent_is_no_sign_any_more() -> None:
+    values = noise(700)
+    values[400:, 0] += 4
+    values[420:, 0] = np.nan
+    told, scores = judged(profile(WEAR), values)
+    assert [change for change, _ in told] == ["opened", "closed"]
+    assert abs(scores[-1]) < 0.6
+
+
+def test_one_tick_far_out_makes_no_alarm() -> None:
+    values = noise(500)
+    values[400, 0] += 500
+    told, scores = judged(profile(), values)
+    assert told == []
+    assert np.nanmax(scores) < 1.0
+
+
+def test_what_lasts_is_ranked_far_beyond_the_threshold() -> None:
+    highest = []
+    for step in (2.0, 4.0):
+        values = noise(500)
+        values[400:430, 0] += step
+        highest.append(np.nanmax(judged(profile(), values)[1]))
+    assert highest[0] > 1.0
+    assert highest[1] > 2.2
+    assert highest[1] > 1.5 * highest[0]
+
+
+def test_a_level_that_stays_becomes_normal_and_is_judged_from_there() -> None:
+    values = noise(2400)
+    values[400:, 0] += 5
+    values[1400:, 0] += 5
+    told, _ = judged(profile(), values)
+    assert [change for change, _ in told] == ["opened", "closed", "opened", "closed"]
+    # It is forgotten after the memory (336 ticks), not sooner.
+    assert 400 + 336 < told[1][1] < 400 + 2 * 336
+    assert 1400 < told[2][1] < 1420
+
+
+def test_wear_that_goes_on_is_never_taken_for_normal() -> None:
+    values = noise(1600)
+    values[400:, 0] += np.linspace(0, 24, 1200)
+    assert [change for change, _ in judged(profile(), values)[0]] == ["opened"]
