@@ -1,5 +1,6 @@
 """Models learnt from failures: what they foresee on devices they did not know, and what is told of it."""
 
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from anomaly.model import dumps, hash_of, limit_at, loads, score_of
 from anomaly.training import Learnt
 from core.errors import InvalidInput
 from telemetry.recorded import RemainingLife
-from tests.failing import Fleet, fleet
+from tests.failing import START, Fleet, fleet
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,9 @@ def test_a_label_alone_teaches_nothing_where_nothing_shows(known: Fleet) -> None
 
 
 def test_too_few_failures_make_no_model(known: Fleet) -> None:
-    device, component, time = known.labels().failed or (np.empty(0), np.empty(0), np.empty(0))
+    failed = known.labels().failed
+    assert failed is not None
+    device, component, time = failed
     few = Labels(failed=(device[:4], component[:4], time[:4]))
     assert backtest.learn(known.profile, known.recording(), few, Rules()) is None
     assert backtest.learn(known.profile, known.recording(), Labels(), Rules()) is None
@@ -111,7 +114,7 @@ def test_a_model_says_why_and_how_long(known: Fleet, learnt: Learnt) -> None:
         c
         for c in opened
         for device, hour in known.failed
-        if c.device == device and timedelta(0) <= hours(hour) - c.at <= timedelta(hours=30)
+        if c.device == device and timedelta(0) <= START + timedelta(hours=hour) - c.at <= known.profile.horizon
     ]
     assert len(right) >= 22
     for change in right:
@@ -124,12 +127,6 @@ def test_a_model_says_why_and_how_long(known: Fleet, learnt: Learnt) -> None:
     assert len(told) >= len(right) / 2
     for prognosis in told:
         assert timedelta(0) <= prognosis.p10 <= prognosis.p50 <= prognosis.p90 <= known.profile.horizon
-
-
-def hours(hour: int) -> object:
-    from tests.failing import START  # noqa: PLC0415 — beside its one use
-
-    return START + timedelta(hours=hour)
 
 
 def test_many_ticks_at_once_are_judged_as_one_by_one(known: Fleet, learnt: Learnt) -> None:
@@ -146,10 +143,11 @@ def test_many_ticks_at_once_are_judged_as_one_by_one(known: Fleet, learnt: Learn
     assert len(found) > 20
 
 
-def test_the_remaining_life_is_asked_where_it_is_known(known: Fleet) -> None:
+def test_the_remaining_life_is_asked_where_it_is_known() -> None:
+    known = fleet(14)
     recording = known.recording()
-    rules = Rules(train_devices=tuple(range(8)), life_cap=48.0)
-    ahead = [(d, h - back) for d, h in known.failed if d >= 8 for back in (4, 12, 20)]
+    rules = Rules(train_devices=tuple(range(11)), life_cap=48.0)
+    ahead = [(d, h - back) for d, h in known.failed if d >= 11 for back in (4, 12, 20)]
     truth = RemainingLife(
         device=np.array([d for d, _ in ahead]),
         times=np.array([int(recording.times[0]) + h * HOUR for _, h in ahead]),
@@ -167,8 +165,6 @@ def test_the_remaining_life_is_asked_where_it_is_known(known: Fleet) -> None:
 
 
 def test_a_stored_model_judges_as_before_and_a_changed_one_is_refused(known: Fleet, learnt: Learnt) -> None:
-    import hashlib  # noqa: PLC0415 — for this test alone
-
     packed = dumps(learnt.model)
     again = loads(packed, hashlib.sha256(packed).hexdigest())
     rows = np.random.default_rng(0).normal(50, 5, (20, learnt.model.usual.shape[1])).astype(np.float32)
