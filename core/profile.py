@@ -147,11 +147,41 @@ class Baseline(_Part):
     off_delay: Duration = timedelta(hours=24)
 
 
+class Sensors(_Part):
+    """When a sensor is not to be believed, against what its signal did before.
+
+    warm_up: time a signal must be known before it is judged. times: how many times longer than ever it stands still or
+    stays away. noise: how many times its usual steps it jumps about.
+    """
+
+    warm_up: Duration = timedelta(days=7)
+    times: Annotated[float, Field(gt=1)] = 4.0
+    noise: Annotated[float, Field(gt=1)] = 4.0
+
+
+class Correlation(_Part):
+    """How a device's signals are held against each other (PCA: T2 and Q).
+
+    warm_up: time of measured data before it judges. memory: time constant of mean and covariance. smooth: time constant
+    of what is held against them; each by the tick where not given. threshold: spreads of the statistic, beyond its
+    usual size, that count as abnormal. on_delay, off_delay: ticks.
+    """
+
+    warm_up: Duration | None = None
+    memory: Duration | None = None
+    smooth: Duration | None = None
+    threshold: Annotated[float, Field(gt=0)] = 4.0
+    on_delay: Annotated[int, Field(ge=1)] = 1
+    off_delay: Annotated[int, Field(ge=1)] = 3
+
+
 class Detectors(_Part):
     """Which detectors judge this profile; a section that is absent switches its detector off."""
 
     limits: tuple[Limit, ...] = ()
+    sensors: Sensors | None = None
     baseline: Baseline | None = None
+    correlation: Correlation | None = None
 
 
 def _column(value: object) -> object:

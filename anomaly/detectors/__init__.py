@@ -1,11 +1,21 @@
 """The detectors that ship with Forewarn, by name."""
 
+from collections.abc import Callable
+
 from anomaly.detector import Detector
 from anomaly.detectors.baseline import Baseline
+from anomaly.detectors.correlation import Correlation
 from anomaly.detectors.limits import Limits
+from anomaly.detectors.sensors import Sensors
 from core.profile import Profile
 
-REGISTRY: dict[str, type[Limits] | type[Baseline]] = {Limits.name: Limits, Baseline.name: Baseline}
+REGISTRY: dict[str, Callable[[Profile], Detector]] = {
+    Sensors.name: Sensors,
+    Limits.name: Limits,
+    Baseline.name: Baseline,
+    Correlation.name: Correlation,
+}
+"""In the order in which they judge a tick: sensors first, since what a faulty sensor says is kept from the others."""
 
 
 def of(profile: Profile) -> list[Detector]:
