@@ -100,6 +100,8 @@ def unpack(layout: Layout, packed: bytes, state: Columns, at: int) -> bool:
     kind = record(layout)
     if len(packed) != kind.itemsize:
         return False
+    if not layout:
+        return True
     row = np.frombuffer(packed, dtype=kind)[0]
     for name in layout:
         state[name][at] = row[name]

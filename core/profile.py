@@ -170,9 +170,24 @@ class Correlation(_Part):
     warm_up: Duration | None = None
     memory: Duration | None = None
     smooth: Duration | None = None
-    threshold: Annotated[float, Field(gt=0)] = 4.0
+    threshold: Annotated[float, Field(gt=0)] = 5.0
     on_delay: Annotated[int, Field(ge=1)] = 1
     off_delay: Annotated[int, Field(ge=1)] = 3
+
+
+class Fleet(_Part):
+    """How a device is compared with the others of its profile at the same time; needs at least 8 of them.
+
+    warm_up, memory, smooth: as of the baseline, but by the tick where not given. threshold: deviation, in spreads of
+    the device and of the fleet, that counts as abnormal. on_delay, off_delay: ticks.
+    """
+
+    warm_up: Duration | None = None
+    memory: Duration | None = None
+    smooth: Duration | None = None
+    threshold: Annotated[float, Field(gt=0)] = 5.0
+    on_delay: Annotated[int, Field(ge=1)] = 3
+    off_delay: Annotated[int, Field(ge=1)] = 12
 
 
 class Detectors(_Part):
@@ -182,6 +197,7 @@ class Detectors(_Part):
     sensors: Sensors | None = None
     baseline: Baseline | None = None
     correlation: Correlation | None = None
+    fleet: Fleet | None = None
 
 
 def _column(value: object) -> object:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from anomaly.detector import Detector
 from anomaly.detectors.baseline import Baseline
 from anomaly.detectors.correlation import Correlation
+from anomaly.detectors.fleet import Fleet
 from anomaly.detectors.limits import Limits
 from anomaly.detectors.sensors import Sensors
 from core.profile import Profile
@@ -14,6 +15,7 @@ REGISTRY: dict[str, Callable[[Profile], Detector]] = {
     Limits.name: Limits,
     Baseline.name: Baseline,
     Correlation.name: Correlation,
+    Fleet.name: Fleet,
 }
 """In the order in which they judge a tick: sensors first, since what a faulty sensor says is kept from the others."""
 

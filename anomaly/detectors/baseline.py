@@ -23,6 +23,8 @@ _LEAST = 0.25
 """The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
 _FEWEST = 20
 """So many ticks a signal must have been measured in before it is judged."""
+_WILD = 1e6
+"""A value this many times beyond its signal's range counts no more than this."""
 _LEARN_ALL, _LEARN_NONE = 0.3, 0.6
 """Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
 _MOST = 2.0
@@ -51,6 +53,7 @@ class Baseline:
         self._contexts = np.array([names.index(n) for n in contexts], dtype=np.int64)
         span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])
         self._floor = span * _FLOOR
+        self._wild = np.array([_WILD * max(map(abs, profile.signals[n].range)) for n in names])
         self._ridge = (
             np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
         ) ** 2
@@ -112,7 +115,9 @@ class Baseline:
 
     def _follow(self, tick: Tick, state: Columns) -> None:
         """Moves the running means of the present."""
-        y, c = tick.values[:, self._columns], tick.values[:, self._contexts]
+        # Squares of what no sensor can have measured stay finite.
+        values = np.clip(tick.values, -self._wild, self._wild)
+        y, c = values[:, self._columns], values[:, self._contexts]
         seen = np.isfinite(y)
         # Time runs in ticks in which the device was heard, so a signal that is measured seldom (a heater's power while it
         # heats) is smoothed over the same time as one that always is.

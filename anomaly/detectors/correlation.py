@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly.asked import ABNORMAL, unexplained
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
@@ -54,16 +55,14 @@ class Correlation:
         self._names = list(profile.signals)
         ranges = np.array([profile.signals[n].range for n in self._names])
         self._low, self._span = ranges[:, 0], ranges[:, 1] - ranges[:, 0]
-        told = {mode.component for mode in profile.failure_modes.values() if mode.symptoms}
         parts = [s.component if s.role is Role.MEASURE else None for s in profile.signals.values()]
-        watched = [c for c in profile.components if c not in told and c in parts]
-        if len(self._names) < 2:
-            watched = []
+        # One signal alone has no relations.
+        watched = unexplained(profile) if len(self._names) > 1 else []
         self._member = np.array([[p == c for p in parts] for c in watched], dtype=np.float32).reshape(-1, len(parts))
         self.tracks = tuple(
             Track(
                 component=component,
-                failure_mode="abnormal",
+                failure_mode=ABNORMAL,
                 kind="degradation",
                 on_delay=settings.on_delay,
                 off_delay=settings.off_delay,

@@ -54,7 +54,8 @@ class Sensors:
         ranges = np.array([profile.signals[n].range for n in self._names])
         self._low, self._high = ranges[:, 0], ranges[:, 1]
         self._span = self._high - self._low
-        self._warm_up = ticks(settings.warm_up / profile.tick)
+        # What jumps are usual can only be learnt once enough of them are averaged.
+        self._warm_up = max(ticks(settings.warm_up / profile.tick), 2.0 * _RECENT)
         self._times = settings.times
         self._noise = settings.noise**2
         parts = [profile.signals[n].component or n for n in self._names]
