@@ -85,7 +85,7 @@ def run(detector: Detector, values: Floats, state: Columns, first: int = 0) -> F
 
 
 def tick_of(row: Floats, at: int) -> Tick:
-    return Tick(time=at * HOUR, values=row, heard=np.isfinite(row).any(axis=1))
+    return Tick(time=at * HOUR, values=row, heard=np.asarray(np.isfinite(row).any(axis=1)))
 
 
 def whole(name: str, values: Floats, *, signals: int = 4) -> Floats:
