@@ -142,15 +142,30 @@ class Judge:
 
     def _score(self, tick: Tick, state: State) -> Floats:
         columns = []
+        faulty: Bools | None = None
         for detector in self._detectors:
             own = state.parts[detector.name]
             score = detector.score(tick, own)
             detector.learn(tick, own, score >= 1.0)
             columns.append(score)
             if isinstance(detector, Sensors):
-                tick = detector.trusted(tick, score)
+                tick, faulty = detector.trusted(tick, score), np.asarray(score >= 1.0)
         scores: Floats = np.concatenate(columns, axis=1) if columns else np.empty((len(tick.heard), 0))
+        if faulty is not None and faulty.any():
+            self._doubt(tick, state, scores, faulty)
         return scores
+
+    def _doubt(self, tick: Tick, state: State, scores: Floats, faulty: Bools) -> None:
+        """Forgets scores that stand on a faulty sensor most of all: what it said last may still be in a running mean.
+
+        faulty: [D, S]. Such a score is not known, so it neither matures nor closes anything.
+        """
+        names = list(self.profile.signals)
+        component = np.array([track.kind != "sensor" for track in self._tracks])
+        for device, track in np.argwhere((scores >= 1.0) & component & faulty.any(axis=1)[:, None]).tolist():
+            evidence = self._evidence(tick, state, device, track)
+            if evidence and faulty[device, names.index(evidence[0].signal)]:
+                scores[device, track] = np.nan
 
     def _episodes(self, window: Window, tick: Tick, state: State, scores: Floats) -> list[FindingChange]:
         steps = self.episodes.step(tick.time, tick.heard, scores, state.parts[_EPISODES])

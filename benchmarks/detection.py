@@ -159,7 +159,9 @@ def show(figures: dict[str, Any]) -> None:
     """Prints the figures."""
     for devices, rate in figures["readings_per_s_per_core"].items():
         print(f"{devices + ' devices':28}{rate:>12,} readings/s on one core")
-    print(f"{'river, HalfSpaceTrees':28}{figures['river_readings_per_s']:>12,} readings/s, ours x{figures['river_ratio']}")
+    print(
+        f"{'river, HalfSpaceTrees':28}{figures['river_readings_per_s']:>12,} readings/s, ours x{figures['river_ratio']}"
+    )
     print(
         f"{'IsolationForest by device':28}{figures['sklearn_loop_readings_per_s']:>12,} readings/s,"
         f" ours x{figures['sklearn_loop_ratio']}"

@@ -2,21 +2,23 @@
 
 import time
 import warnings
+from typing import Any
 
-import numpy as np
 from sklearn.ensemble import IsolationForest
 
 from benchmarks import pumps
+from telemetry.window import Floats
 
 _DEVICES = 20
 
 
-def _rows(ticks: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.float64]]:
+def _rows(ticks: int) -> Floats:
     """[T, D, S] readings in 0..1, as HalfSpaceTrees wants them."""
     chunk = next(pumps.chunks(_DEVICES, ticks=ticks, seed=2))
     values = chunk.values.reshape(ticks, _DEVICES, -1)
     low, high = values.min(axis=(0, 1)), values.max(axis=(0, 1))
-    return (values - low) / (high - low)
+    shares: Floats = (values - low) / (high - low)
+    return shares
 
 
 def river_readings_per_s(seconds: float) -> float:
@@ -25,7 +27,7 @@ def river_readings_per_s(seconds: float) -> float:
 
     rows = _rows(400)
     names = list(pumps.profile().signals)
-    forests = [HalfSpaceTrees(seed=at) for at in range(_DEVICES)]
+    forests: list[Any] = [HalfSpaceTrees(seed=at) for at in range(_DEVICES)]
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         row = rows[done % len(rows)]
@@ -34,7 +36,7 @@ def river_readings_per_s(seconds: float) -> float:
             forest.score_one(sample)
             forest.learn_one(sample)
         done += 1
-    return done * rows[0].size / (time.perf_counter() - began)
+    return done * float(rows[0].size) / (time.perf_counter() - began)
 
 
 def sklearn_readings_per_s(seconds: float) -> float:
@@ -48,4 +50,4 @@ def sklearn_readings_per_s(seconds: float) -> float:
         for forest, values in zip(forests, rows[done % len(rows)], strict=True):
             forest.score_samples(values[None])
         done += 1
-    return done * rows[0].size / (time.perf_counter() - began)
+    return done * float(rows[0].size) / (time.perf_counter() - began)

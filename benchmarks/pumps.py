@@ -67,9 +67,9 @@ def chunks(devices: int, *, ticks: int, start: int = 0, seed: int = 1) -> Iterat
         at = np.arange(start, start + ticks)
         room = 3.0 * np.sin(at / 1440.0 * 2.0 * np.pi)[:, None, None]
         load = random.standard_normal((ticks, devices, 1))
-        values = own * _MIDDLE + load * _BY_LOAD + room * _BY_ROOM + random.standard_normal((ticks, devices, 8)) * _NOISE
-        tick, device, signal = (grid.ravel() for grid in np.indices(values.shape))
-        yield Chunk(
-            device_at=device, signal_at=signal, times=(tick + start) * TICK + 1_000_000, values=values.ravel()
+        values = (
+            own * _MIDDLE + load * _BY_LOAD + room * _BY_ROOM + random.standard_normal((ticks, devices, 8)) * _NOISE
         )
+        tick, device, signal = (grid.ravel() for grid in np.indices(values.shape))
+        yield Chunk(device_at=device, signal_at=signal, times=(tick + start) * TICK + 1_000_000, values=values.ravel())
         start += ticks

@@ -223,7 +223,7 @@ class Profile(_Part):
     signals: dict[Name, Signal] = Field(min_length=1)
     components: dict[Name, Component] = Field(min_length=1)
     failure_modes: dict[Name, FailureMode] = Field(default_factory=dict)
-    detectors: Detectors = Detectors(baseline=Baseline())
+    detectors: Detectors = Detectors(sensors=Sensors(), baseline=Baseline())
     columns: dict[str, Annotated[Column, BeforeValidator(_column)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

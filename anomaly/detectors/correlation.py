@@ -2,6 +2,7 @@
 
 Each device learns its own mean and covariance while it is healthy. T2 measures how far it is within the directions in
 which it usually moves, Q how far outside of them: two signals may each be in their band and yet not belong together.
+Q's axes are weighed by their own variance (Hawkins), or a small but telling one would drown in the noise of the others.
 Both are held against what they usually are for this device, so no distribution is assumed.
 """
 
@@ -15,7 +16,11 @@ from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
-_WARM_UP, _MEMORY, _SMOOTH = 40, 1000, 3
+_WARM_UP, _MEMORY, _SMOOTH = (
+    360,
+    4000,
+    5,
+)
 """Ticks, where the profile gives no time."""
 _KEPT = 0.5
 """Share of the variance within the directions of T2; the rest is Q's."""
@@ -28,6 +33,10 @@ _LEARN_ALL, _LEARN_NONE = 0.4, 0.8
 """Up to which score a tick is learnt with full weight, and from which on not at all."""
 _LEAST_SPREAD = 0.1
 """A statistic's own spread is at least this share of its usual value, and of 1."""
+_ABOVE = 1.25
+"""So many times further than it ever was when it was normal, a statistic must be."""
+_FORGET = 4.0
+"""How far it was is forgotten over so many memories."""
 _BLAMED_FROM = 0.25
 """Below this score nobody is blamed, so no contributions are worked out."""
 _NOT_BLAMED = 0.95
@@ -81,13 +90,14 @@ class Correlation:
                 "cov": Field(shape=(s, s), dtype="<f4"),
                 "width": Field(shape=(s,), dtype="<f4", start=1.0),  # the spread when the axes were found
                 "axes": Field(shape=(s, s), dtype="<f4"),  # columns are eigenvectors of the correlation
-                "inverse": Field(shape=(s,), dtype="<f4"),  # 1 / eigenvalue of T2's axes, 0 of Q's
+                "inverse": Field(shape=(s,), dtype="<f4"),  # 1 / eigenvalue of each axis, negative of Q's
                 "due": Field(dtype="<f4", start=self._warm_up / 2),  # the age at which the axes are found anew
                 "found": Field(dtype="?"),  # whether there are axes
                 "size": Field(shape=(2,), dtype="<f4"),  # square roots of T2 and Q now
                 "sizes": Field(dtype="<f4"),  # ticks of which their usual size is known
                 "usual": Field(shape=(2,)),  # their mean
                 "spread": Field(shape=(2,)),  # their variance
+                "highest": Field(shape=(2,)),  # what was the furthest above the mean and normal, slowly forgotten
             }
             if watched
             else {}
@@ -129,7 +139,9 @@ class Correlation:
         along = self._along(state)
         square = along * along
         inverse = state["inverse"]
-        sizes = np.stack([(square * inverse).sum(axis=1), np.where(inverse > 0, 0.0, square).sum(axis=1)], axis=1)
+        sizes = np.stack(
+            [(square * np.maximum(inverse, 0.0)).sum(axis=1), -(square * np.minimum(inverse, 0.0)).sum(axis=1)], axis=1
+        )
         state["size"] = np.where(tick.heard[:, None], np.sqrt(sizes), state["size"])
 
     def _along(self, state: Columns) -> NDArray[np.float32]:
@@ -140,7 +152,9 @@ class Correlation:
     def _strength(self, state: Columns) -> Floats:
         """[D, 2] how far T2 and Q are above their usual size, 1 at the threshold."""
         spread = np.sqrt(state["spread"]) + _LEAST_SPREAD * np.minimum(state["usual"], 1.0) + 1e-6
-        strength: Floats = (state["size"] - state["usual"]) / (self._threshold * spread)
+        # Some devices have days that are unlike others (a load of warm food): what was normal before is no fault now.
+        least = np.maximum(self._threshold * spread, _ABOVE * state["highest"])
+        strength: Floats = (state["size"] - state["usual"]) / least
         return strength
 
     def _contributions(self, state: Columns) -> Floats:
@@ -149,7 +163,7 @@ class Correlation:
         inverse = state["inverse"]
         # The symmetric roots of T2's and Q's forms: the squares of their elements add up to the statistic.
         outside = np.argmax(self._strength(state), axis=1)[:, None] == 1
-        root = np.where(outside, inverse == 0, np.sqrt(inverse)) * along
+        root = np.where(outside == (inverse < 0), np.sqrt(np.abs(inverse)), 0.0) * along
         parts: Floats = np.einsum("dsk,dk->ds", state["axes"], root) ** 2
         return parts
 
@@ -181,6 +195,10 @@ class Correlation:
         step = (trust / np.maximum(state["sizes"], 1.0))[:, None]
         off = state["size"] - state["usual"]
         state["usual"] += step * off
+        # At the very start the mean is not yet known, and everything is far from it.
+        calm = (step > 0) & (state["sizes"] >= self._warm_up / 8)[:, None]
+        kept = state["highest"] * (1.0 - 1.0 / (_FORGET * self._memory))
+        state["highest"] = np.where(calm, np.maximum(kept, off), state["highest"])
         state["spread"] = (1.0 - step) * (state["spread"] + step * off**2)
 
     def _find_axes(self, state: Columns, due: NDArray[np.intp]) -> None:
@@ -208,7 +226,7 @@ class Correlation:
         kept = before < _KEPT * values.sum(axis=1, keepdims=True)
         state["width"][due] = width
         state["axes"][due] = axes
-        state["inverse"][due] = np.where(kept, 1.0 / values, 0.0)
+        state["inverse"][due] = np.where(kept, 1.0, -1.0) / values
         state["found"][due] = True
         age = state["age"][due]
         state["due"][due] = age + np.maximum(np.minimum(age, self._memory) / 8.0, 1.0)
