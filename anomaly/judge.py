@@ -162,7 +162,7 @@ class Judge:
         """
         names = list(self.profile.signals)
         component = np.array([track.kind != "sensor" for track in self._tracks])
-        some: Bools = faulty.any(axis=1, keepdims=True)
+        some = np.asarray(faulty.any(axis=1, keepdims=True))
         for device, track in np.argwhere((scores >= 1.0) & component & some).tolist():
             evidence = self._evidence(tick, state, device, track)
             if evidence and faulty[device, names.index(evidence[0].signal)]:
