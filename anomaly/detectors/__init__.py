@@ -1,16 +1,25 @@
 """The detectors that ship with Forewarn, by name."""
 
+from collections.abc import Callable
+
 from anomaly.detector import Detector
 from anomaly.detectors.baseline import Baseline
+from anomaly.detectors.correlation import Correlation
+from anomaly.detectors.fleet import Fleet
 from anomaly.detectors.limits import Limits
+from anomaly.detectors.sensors import Sensors
 from anomaly.detectors.surprise import Surprise
 from core.profile import Profile
 
-REGISTRY: dict[str, type[Limits] | type[Baseline] | type[Surprise]] = {
+REGISTRY: dict[str, Callable[[Profile], Detector]] = {
+    Sensors.name: Sensors,
     Limits.name: Limits,
     Baseline.name: Baseline,
     Surprise.name: Surprise,
+    Correlation.name: Correlation,
+    Fleet.name: Fleet,
 }
+"""In the order in which they judge a tick: sensors first, since what a faulty sensor says is kept from the others."""
 
 
 def of(profile: Profile) -> list[Detector]:
