@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
 Columns = dict[str, NDArray[Any]]
@@ -91,6 +92,16 @@ class Detector(Protocol):
         ...
 
 
+_WILD = 1e6
+
+
+def believable(profile: Profile) -> Floats:
+    """[S] the size beyond which no value of a signal counts: a million times what its range allows. Squares of what no
+    sensor can have measured then stay finite.
+    """
+    return np.array([_WILD * max(map(abs, signal.range)) for signal in profile.signals.values()])
+
+
 def fresh(layout: Layout, devices: int) -> Columns:
     """The state of devices that were never seen."""
     return {name: np.full((devices, *f.shape), f.start, dtype=f.dtype) for name, f in layout.items()}
@@ -114,6 +125,8 @@ def unpack(layout: Layout, packed: bytes, state: Columns, at: int) -> bool:
     kind = record(layout)
     if len(packed) != kind.itemsize:
         return False
+    if not layout:
+        return True
     row = np.frombuffer(packed, dtype=kind)[0]
     for name in layout:
         state[name][at] = row[name]

@@ -9,6 +9,14 @@ from anomaly.detector import Prognosis, SignalEvidence
 from core import units
 from core.profile import Profile
 
+_FAULTS = {
+    "stuck": "stands still at",
+    "noisy": "jumps about, last at",
+    "out_of_range": "is beyond what its sensor can give, last at",
+    "missing": "is missing, last seen at",
+}
+"""Words for what is wrong with a sensor, by the direction of its evidence."""
+
 
 class Change(StrEnum):
     """What happened to a finding."""
@@ -55,6 +63,9 @@ def sentence(profile: Profile, evidence: Sequence[SignalEvidence], began_at: dat
         if e.contribution < 0.05 and parts:
             continue
         unit = units.shown(e.unit)
+        if e.direction in _FAULTS:
+            parts.append(f"{profile.signals[e.signal].title} {_FAULTS[e.direction]} {_number(e.seen)} {unit}".rstrip())
+            continue
         band = " to ".join(_number(x) for x in (e.normal_low, e.normal_high) if x is not None)
         kind = "normal" if e.normal_low is not None and e.normal_high is not None else "limit"
         known = profile.signals.get(e.signal) or profile.components.get(e.signal)

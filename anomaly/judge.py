@@ -14,6 +14,9 @@ import numpy as np
 from anomaly import detectors
 from anomaly.detector import Columns, Detector, Layout, Prognosis, SignalEvidence, Track, fresh, pack, unpack
 from anomaly.detectors.failure_model import FailureModel
+from anomaly.detectors.sensors import COMPONENT as SENSORS
+from anomaly.detectors.sensors import Sensors
+from anomaly.detectors.sensors import failure_mode as sensor_fault
 from anomaly.episodes import Episodes
 from anomaly.finding import Change, FindingChange, moment, sentence
 from anomaly.model import Model
@@ -104,14 +107,25 @@ class Judge:
         """[M, M] whether the failure mode of the row, while it is open, explains a symptom of the column's: then both
         would be one fault told twice.
         """
-        shown, dragged = [], []
+        shown, dragged, doubted = [], [], []
+        sensors = {sensor_fault(n): {n} for n in self.profile.signals}
         for component, mode in modes:
-            known = self.profile.failure_modes.get(mode)
+            known = self.profile.failure_modes.get(mode) if component != SENSORS else None
             own = {n for n, s in self.profile.signals.items() if s.component == component}
-            signals = set(known.symptoms) if known and known.symptoms else own
+            signals = (
+                sensors[mode] if component == SENSORS else set(known.symptoms) if known and known.symptoms else own
+            )
             shown.append(signals)
             dragged.append(signals | set(known.consequences if known else ()))
-        explains: Bools = np.array([[bool(a & b) for b in shown] for a in dragged], dtype=bool)
+            # Where any one of several signals may show a fault, a faulty sensor leaves the others to be believed.
+            doubted.append(signals if known or len(signals) == 1 else set())
+        explains: Bools = np.array(
+            [
+                [bool(a & b) for b in (doubted if c == SENSORS else shown)]
+                for a, (c, _) in zip(dragged, modes, strict=True)
+            ],
+            dtype=bool,
+        )
         explains = explains.reshape(len(shown), len(shown))
         np.fill_diagonal(explains, val=False)
         return explains
@@ -197,6 +211,7 @@ class Judge:
 
     def _score(self, tick: Tick, state: State, ahead: Floats | None) -> Floats:
         columns = []
+        faulty: Bools | None = None
         for at, detector in enumerate(self._detectors):
             if at == self._model_at and ahead is not None:
                 columns.append(ahead)
@@ -205,11 +220,29 @@ class Judge:
             score = detector.score(tick, own)
             detector.learn(tick, own, score >= 1.0)
             columns.append(score)
+            if isinstance(detector, Sensors):
+                tick, faulty = detector.trusted(tick, score), np.asarray(score >= 1.0)
         scores: Floats = np.concatenate(columns, axis=1) if columns else np.empty((len(tick.heard), 0))
         if self.model is not None:
             scores /= self._factors
             scores[:, self._muted] = np.nan
+        if faulty is not None and faulty.any():
+            self._doubt(tick, state, scores, faulty)
         return scores
+
+    def _doubt(self, tick: Tick, state: State, scores: Floats, faulty: Bools) -> None:
+        """Forgets scores that stand on a faulty sensor most of all: what it said last may still be in a running mean.
+
+        faulty: [D, S]. Such a score is not known, so it neither matures nor closes anything. A model is believed: it learnt
+        from what sensors really send.
+        """
+        names = list(self.profile.signals)
+        component = np.array([t.kind != "sensor" and not isinstance(d, FailureModel) for (d, _), t in self._owned()])
+        some = np.asarray(faulty.any(axis=1, keepdims=True))
+        for device, track in np.argwhere((scores >= 1.0) & component & some).tolist():
+            evidence = self._evidence(tick, state.parts[self._owner[track][0].name], device, track)
+            if evidence and faulty[device, names.index(evidence[0].signal)]:
+                scores[device, track] = np.nan
 
     def _episodes(
         self, window: Window, tick: Tick, state: State, scores: Floats, ahead: "_Ahead | None"

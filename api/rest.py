@@ -97,7 +97,7 @@ def list_findings(
     _caller: Viewer,
     device: Name = None,
     is_open: Annotated[bool | None, Query(alias="open")] = None,
-    kind: Literal["degradation", "limit", "silence"] | None = None,
+    kind: Literal["degradation", "limit", "silence", "sensor"] | None = None,
     limit: Limit = 50,
     cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
 ) -> answers.Listing[answers.Finding]:

@@ -164,12 +164,58 @@ class Surprise(_Part):
     off_delay: Duration | None = None
 
 
+class Sensors(_Part):
+    """When a sensor is not to be believed, against what its signal did before.
+
+    warm_up: time a signal must be known before it is judged (168 ticks). times: how many times longer than ever it stands still or
+    stays away. noise: how many times its usual steps it jumps about.
+    """
+
+    warm_up: Duration | None = None
+    times: Annotated[float, Field(gt=1)] = 4.0
+    noise: Annotated[float, Field(gt=1)] = 4.0
+
+
+class Correlation(_Part):
+    """How a device's signals are held against each other (PCA: T2 and Q).
+
+    warm_up: time of measured data before it judges. memory: time constant of mean and covariance. smooth: time constant
+    of what is held against them; each by the tick where not given. threshold: spreads of the statistic, beyond its
+    usual size, that count as abnormal. on_delay, off_delay: ticks.
+    """
+
+    warm_up: Duration | None = None
+    memory: Duration | None = None
+    smooth: Duration | None = None
+    threshold: Annotated[float, Field(gt=0)] = 5.0
+    on_delay: Annotated[int, Field(ge=1)] = 1
+    off_delay: Annotated[int, Field(ge=1)] = 3
+
+
+class Fleet(_Part):
+    """How a device is compared with the others of its profile at the same time; needs at least 8 of them.
+
+    warm_up, memory, smooth: as of the baseline, but by the tick where not given. threshold: deviation, in spreads of
+    the device and of the fleet, that counts as abnormal. on_delay, off_delay: ticks.
+    """
+
+    warm_up: Duration | None = None
+    memory: Duration | None = None
+    smooth: Duration | None = None
+    threshold: Annotated[float, Field(gt=0)] = 5.0
+    on_delay: Annotated[int, Field(ge=1)] = 3
+    off_delay: Annotated[int, Field(ge=1)] = 12
+
+
 class Detectors(_Part):
     """Which detectors judge this profile; a section that is absent switches its detector off."""
 
     limits: tuple[Limit, ...] = ()
+    sensors: Sensors | None = None
     baseline: Baseline | None = None
     surprise: Surprise | None = None
+    correlation: Correlation | None = None
+    fleet: Fleet | None = None
 
 
 def _column(value: object) -> object:
@@ -201,7 +247,7 @@ class Profile(_Part):
     signals: dict[Name, Signal] = Field(min_length=1)
     components: dict[Name, Component] = Field(min_length=1)
     failure_modes: dict[Name, FailureMode] = Field(default_factory=dict)
-    detectors: Detectors = Detectors(baseline=Baseline())
+    detectors: Detectors = Detectors(sensors=Sensors(), baseline=Baseline())
     columns: dict[str, Annotated[Column, BeforeValidator(_column)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -1,24 +1,32 @@
 """The detectors that ship with Forewarn, by name."""
 
+from collections.abc import Callable
+
 from anomaly.detector import Detector
 from anomaly.detectors.baseline import Baseline
+from anomaly.detectors.correlation import Correlation
 from anomaly.detectors.failure_model import FailureModel
+from anomaly.detectors.fleet import Fleet
 from anomaly.detectors.limits import Limits
+from anomaly.detectors.sensors import Sensors
 from anomaly.detectors.surprise import Surprise
 from anomaly.model import Model
 from core.profile import Profile
 
-REGISTRY: dict[str, type[Limits] | type[Baseline] | type[Surprise]] = {
+REGISTRY: dict[str, Callable[[Profile], Detector]] = {
+    Sensors.name: Sensors,
     Limits.name: Limits,
     Baseline.name: Baseline,
     Surprise.name: Surprise,
+    Correlation.name: Correlation,
+    Fleet.name: Fleet,
 }
-"""Those that need nothing but a profile."""
+"""Those that need nothing but a profile, in the order in which they judge a tick: sensors first, since what a faulty sensor
+says is kept from the others.
+"""
 
 
 def of(profile: Profile, model: Model | None = None) -> list[Detector]:
     """The detectors that `profile` switches on, and the model that was learnt for it."""
-    found: list[Detector] = [
-        kind(profile) for name, kind in REGISTRY.items() if getattr(profile.detectors, name) not in (None, ())
-    ]
+    found: list[Detector] = [kind(profile) for name, kind in REGISTRY.items() if getattr(profile.detectors, name)]
     return [*found, FailureModel(profile, model)] if model else found

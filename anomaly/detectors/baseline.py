@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
 from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
@@ -61,6 +61,7 @@ class Baseline:
         self._contexts = np.array([names.index(n) for n in contexts], dtype=np.int64)
         span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])
         self._floor = span * _FLOOR
+        self._wild = believable(profile)
         self._ridge = (
             np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
         ) ** 2
@@ -126,7 +127,8 @@ class Baseline:
 
     def _follow(self, tick: Tick, state: Columns) -> None:
         """Moves the running means of the present."""
-        y, c = tick.values[:, self._columns], tick.values[:, self._contexts]
+        values = np.clip(tick.values, -self._wild, self._wild)
+        y, c = values[:, self._columns], values[:, self._contexts]
         seen = np.isfinite(y)
         # Time runs in ticks in which the device was heard, so a signal that is measured seldom (a heater's power while it
         # heats) is smoothed over the same time as one that always is.

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
 from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
@@ -59,6 +59,7 @@ class Surprise:
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
         self._memory = spell(settings.memory, profile, MEMORY)
         self._smooth = spell(settings.smooth, profile, SMOOTH)
+        self._wild = believable(profile)
         self._spell = _SPELL * self._smooth
         self._fade = 0.5 ** (1.0 / (_LASTING * self._memory))
         tick = round(profile.tick.total_seconds() * 1e6)
@@ -104,7 +105,7 @@ class Surprise:
 
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, C] by component; NaN in the warm-up and where nothing was measured."""
-        values = tick.values[:, self._columns]
+        values = np.clip(tick.values, -self._wild, self._wild)[:, self._columns]
         seen = np.isfinite(values)
         self._remember(tick, seen, state)
         self._look(tick, values, seen, state)

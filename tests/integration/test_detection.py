@@ -101,6 +101,17 @@ def test_a_finding_is_written_with_its_evidence(platform: Platform) -> None:
     assert score == pytest.approx(3.0)
 
 
+def test_a_sensor_fault_is_stored_as_one(platform: Platform) -> None:
+    text = BOX.split("detectors:", maxsplit=1)[0] + "detectors:\n  sensors: {warm_up: 2d}\n"
+    platform.profiles = {"box": parse(text, "box.yaml")}
+    moving = [20.0 + hour % 7 for hour in range(60)]
+    platform.store(1, [float(hour) for hour in range(100)], [*moving, *[21.5] * 40])
+    platform.engine().turn()
+    assert platform.run("SELECT kind, component, failure_mode, because FROM finding") == [
+        ("sensor", "sensors", "heat_sensor", "Heat stands still at 21.5 °C; since 2026-01-04 12:00 UTC")
+    ]
+
+
 def test_the_open_tick_waits_for_the_next_reading(platform: Platform) -> None:
     platform.store(1, *hot(range(3)))
     engine = platform.engine()

@@ -17,6 +17,7 @@ signals:
   hum: {title: Hum, unit: m/s2, range: [0, 1000], interval: TICK, component: rotor}
   heat: {title: Heat, unit: Cel, range: [0, 1000], interval: TICK, component: rotor}
 components: {rotor: {title: Rotor}}
+detectors: {baseline: {}}
 """
 WEAR = PUMP + "failure_modes:\n  wear: {title: Wear, component: rotor, symptoms: {hum: high, heat: high}}\n"
 
