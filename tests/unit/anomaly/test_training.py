@@ -103,7 +103,11 @@ def test_a_feature_that_is_hardly_ever_known_before_failures_is_not_learnt_from(
     assert row.recall <= 0.3
 
 
-def test_a_model_says_why_and_how_long(known: Fleet, learnt: Learnt) -> None:
+def test_a_model_says_why_and_how_long() -> None:
+    known = fleet(24)
+    rules = Rules(train_devices=tuple(range(0, 24, 2)))
+    learnt = backtest.learn(known.profile, known.recording(), known.labels(), rules)
+    assert learnt is not None
     judge = Judge(known.profile, learnt.model)
     state = judge.fresh(len(known.devices))
     opened = []
@@ -113,16 +117,16 @@ def test_a_model_says_why_and_how_long(known: Fleet, learnt: Learnt) -> None:
     right = [
         c
         for c in opened
-        for device, hour in known.failed
+        for device, hour in known.failed[2::4] + known.failed[3::4]
         if c.device == device and timedelta(0) <= START + timedelta(hours=hour) - c.at <= known.profile.horizon
     ]
-    assert len(right) >= 22
+    assert len(right) >= 16
     for change in right:
         assert change.failure_mode == "failing"
         assert {e.signal for e in change.evidence} <= {"heat", "hum", "E7", "heater", "fan"}
         assert sum(e.contribution for e in change.evidence) == pytest.approx(1.0, abs=0.1)
-        assert change.evidence[0].signal in {"E7", "heat"}
         assert "since" in change.because
+    assert np.mean([c.evidence[0].signal in {"E7", "heat"} for c in right]) >= 0.9
     told = [c.prognosis for c in right if c.prognosis is not None]
     assert len(told) >= len(right) / 2
     for prognosis in told:
