@@ -29,8 +29,8 @@ _ROOT = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """How long a component still has: three quantile models of the time to failure in ticks, capped at the horizon, and
-    by how many ticks P10 and P90 have to give way so that four of five lives lie between them.
+    """How long a component still has: models of the 10 % quantile, the middle and the 90 % quantile of the time to failure
+    in ticks, capped at the horizon, and by how many ticks P10 and P90 have to give way so that four of five lives lie between them.
     """
 
     p10: HistGradientBoostingRegressor
