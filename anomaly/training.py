@@ -29,13 +29,11 @@ _FEWEST = 5
 """Failures of a component, on different devices or not, from which on a model of it is worth its name."""
 _FEWEST_LIVES = 20
 """Failures from which on the remaining time is learnt too."""
-_BOOSTING: dict[str, Any] = {
-    "learning_rate": 0.1,
-    "max_leaf_nodes": 8,
-    "min_samples_leaf": 40,
-    "l2_regularization": 2.0,
-}
-_ROUNDS = 80
+_FEW = 50
+"""Fewer failures than these are learnt from with smaller models: ticks before the same failure are no examples of their own."""
+_REST: dict[str, Any] = {"learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 40, "l2_regularization": 2.0}
+_SMALL: dict[str, Any] = {**_REST, "max_leaf_nodes": 4, "min_samples_leaf": 100}
+_ROUNDS, _SMALL_ROUNDS = 80, 30
 _REACHES = (1.0, 1 / 2, 1 / 4, 1 / 8)
 """How early signs show differs: a model answers for failures within the share of the horizon that foresees most."""
 _MOST_MISSING = 0.5
@@ -165,7 +163,9 @@ def learn(
     run = Parallel(n_jobs=jobs)
     reaches = [max(horizon * share, 1.0) for share in _REACHES]
     tried = [(at, reach, fold) for at in known for reach in reaches for fold in range(FOLDS)]
-    fitted = run(delayed(_chance)(examples, at, fold_of != fold, reach, seed) for at, reach, fold in tried)
+    fitted = run(
+        delayed(_chance)(examples, at, fold_of != fold, reach, lives[at] < _FEW, seed) for at, reach, fold in tried
+    )
     by = dict(zip(tried, fitted, strict=True))
     odds = {
         (at, reach): _unknown(examples, fold_of, [by[at, reach, fold] for fold in range(FOLDS)])
@@ -176,7 +176,7 @@ def learn(
         at: max(reaches, key=lambda reach: _foreseen(examples, at, odds[at, reach], horizon, lead, tick))
         for at in known
     }
-    finals = run(delayed(_chance)(examples, at, fold_of >= 0, reach_of[at], seed) for at in known)
+    finals = run(delayed(_chance)(examples, at, fold_of >= 0, reach_of[at], lives[at] < _FEW, seed) for at in known)
     enough = [at for at in known if lives[at] >= _FEWEST_LIVES]
     lasting = [(at, fold) for at in enough for fold in range(-1, FOLDS)]
     rests = run(delayed(_rest)(examples, at, fold_of != fold, horizon, seed) for at, fold in lasting)
@@ -257,15 +257,18 @@ Quantiles = tuple[HistGradientBoostingRegressor, HistGradientBoostingRegressor, 
 
 
 def _chance(
-    examples: Examples, component: int, devices: Bools, reach: float, seed: int
+    examples: Examples, component: int, devices: Bools, reach: float, few: bool, seed: int
 ) -> HistGradientBoostingClassifier:
-    """A classifier of the ticks that are within reach of a failure, learnt from some of the devices."""
+    """A classifier of the ticks that are within reach of a failure, learnt from some of the devices. few: failures."""
     member = devices[examples.device]
     near = examples.remaining[:, component] <= reach
     # Without weights, which boosting takes several times as long with: calibration brings the drawing of examples back in.
-    return HistGradientBoostingClassifier(max_iter=_ROUNDS, early_stopping=False, random_state=seed, **_BOOSTING).fit(
-        _told(examples.rows[member]), near[member]
-    )
+    return HistGradientBoostingClassifier(
+        max_iter=_SMALL_ROUNDS if few else _ROUNDS,
+        early_stopping=False,
+        random_state=seed,
+        **(_SMALL if few else _REST),
+    ).fit(_told(examples.rows[member]), near[member])
 
 
 def _rest(examples: Examples, component: int, devices: Bools, horizon: float, seed: int) -> Quantiles:
@@ -277,9 +280,7 @@ def _rest(examples: Examples, component: int, devices: Bools, horizon: float, se
     drawn = np.random.default_rng(seed).permutation(len(far))[len(at) - len(far) :]
     at = np.setdiff1d(at, far[drawn])
     rows, ticks = _told(examples.rows[at]), target[at]
-    kind = partial(
-        HistGradientBoostingRegressor, max_iter=_ROUNDS, early_stopping=False, random_state=seed, **_BOOSTING
-    )
+    kind = partial(HistGradientBoostingRegressor, max_iter=_ROUNDS, early_stopping=False, random_state=seed, **_REST)
     low = kind(loss="quantile", quantile=0.1).fit(rows, ticks)
     # The mean stands for the median: boosting finds it far better, since the median's gradient is a sign alone.
     middle = kind(loss="squared_error").fit(rows, ticks)

@@ -2,7 +2,7 @@
 codes nothing follows. As arrays, as a recording, as files.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -100,15 +100,10 @@ def fleet(devices: int = 12, hours: int = 720, *, seed: int = 3) -> Fleet:
     events, failed = [], []
     for device in range(devices):
         for part in range(2):
-            hour = int(random.integers(150, hours // 2 - 30)) + part * hours // 2
+            hour = int(random.integers(hours // 5, hours // 2 - 30)) + part * hours // 2
             values[hour - 24 : hour, device, 0] += 4
             events.append((device, hour - 24, "E7"))
             failed.append((device, hour))
         # A code that means nothing without the heat.
-        events.append((device, int(random.integers(20, 120)), "E7"))
+        events.append((device, int(random.integers(hours // 36, hours // 6)), "E7"))
     return Fleet(profile=parse(PROFILE, "box.yaml"), values=values.round(3), events=events, failed=failed)
-
-
-def without(recording: Recording, *, events: bool = False) -> Recording:
-    """The same without its error codes."""
-    return replace(recording, events=Happenings()) if events else recording

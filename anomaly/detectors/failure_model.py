@@ -1,6 +1,7 @@
 """Judges by a model that was learnt from known failures: the chance that a component fails within the horizon."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -118,7 +119,9 @@ class FailureModel:
         shares = fall / (fall.sum() or 1.0)
         found = [self._evidence(source, float(share), row[0]) for source, share in zip(sources, shares, strict=True)]
         told = [e for e in found if e is not None and e.contribution >= _TELLING]
-        return sorted(told, key=lambda e: -e.contribution)
+        # What has no band to be told, like the hour of the day, leaves its share to the others.
+        whole = sum(e.contribution for e in told) or 1.0
+        return sorted((replace(e, contribution=e.contribution / whole) for e in told), key=lambda e: -e.contribution)
 
     def _evidence(self, source: str, share: float, row: Matrix) -> SignalEvidence | None:
         signal = self._profile.signals.get(source)

@@ -124,7 +124,7 @@ def test_a_model_says_why_and_how_long() -> None:
     for change in right:
         assert change.failure_mode == "failing"
         assert {e.signal for e in change.evidence} <= {"heat", "hum", "E7", "heater", "fan"}
-        assert sum(e.contribution for e in change.evidence) == pytest.approx(1.0, abs=0.1)
+        assert sum(e.contribution for e in change.evidence) == pytest.approx(1.0)
         assert "since" in change.because
     assert np.mean([c.evidence[0].signal in {"E7", "heat"} for c in right]) >= 0.9
     told = [c.prognosis for c in right if c.prognosis is not None]
