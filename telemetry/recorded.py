@@ -196,6 +196,12 @@ def eventful(profile: Profile, files: Sequence[Path]) -> Recording:
     )
 
 
+def devices(file: Path) -> tuple[str, ...]:
+    """The devices that stand in a file. Raises BadTable."""
+    names, _ = Table(file, needed=("device",)).names("device")
+    return names
+
+
 def happenings(file: Path, devices: tuple[str, ...], what: str) -> Happenings:
     """Events (`what` is code), maintenance or failures (`what` is component). Raises BadTable."""
     table = Table(file, needed=("device", "time", what))

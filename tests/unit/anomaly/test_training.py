@@ -60,7 +60,7 @@ def test_what_is_learnt_until_a_date_judges_what_comes_after(known: Fleet) -> No
     row = next(row for row in outcome.budgets if row.budget == 0.25)
     assert row.failures == 12
     assert row.recall is not None
-    assert row.recall >= 0.9
+    assert row.recall >= 0.75
 
 
 def test_a_label_alone_teaches_nothing_where_nothing_shows(known: Fleet) -> None:
