@@ -4,21 +4,24 @@ One pass in the order of time: the judge sees each tick once and never the futur
 at other thresholds, so that a threshold can be set from healthy history for each false-alarm budget.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
+from anomaly import training
+from anomaly.features import Features, Vocabulary
 from anomaly.finding import Change, FindingChange
-from anomaly.judge import Judge
+from anomaly.judge import Judge, Record
 from anomaly.judgement import baselines, failures, intervals, nab, remaining
 from anomaly.judgement.alarms import FACTORS, LIVE, Alarms, Exposure, Part, Sweep
 from anomaly.judgement.failures import Failures, Row
 from anomaly.judgement.intervals import IntervalFigures
-from anomaly.judgement.remaining import LifeFigures
+from anomaly.judgement.remaining import LifeFigures, Prognoses
 from anomaly.judgement.rules import HOUR, Rules
 from anomaly.judgement.scale import Parts, Scale, beside
+from anomaly.training import Known, Learnt
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.recorded import Intervals, RemainingLife
@@ -48,6 +51,10 @@ class History(Protocol):
 
     def windows(self) -> Iterator[Window]:
         """All windows, oldest first, each with all devices."""
+        ...
+
+    def vocabulary(self) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
+        """The error codes in it, and the texts of each attribute of its devices."""
         ...
 
 
@@ -98,10 +105,131 @@ class Outcome:
     life_by_age: LifeFigures | None
 
 
+def learn(
+    profile: Profile,
+    history: History,
+    labels: Labels,
+    rules: Rules,
+    *,
+    jobs: int = 1,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Learnt | None:
+    """A model from the part of the history that `rules` set apart to learn from; None where too few failures are in it.
+
+    `progress` is told the time (microseconds) up to which it has come.
+    """
+    if labels.failed is None:
+        return None
+    devices = np.ones(len(history.devices), dtype=bool)
+    if rules.train_devices:
+        devices[:] = False
+        devices[list(rules.train_devices)] = True
+    device, component, time = labels.failed
+    until = rules.train_until
+    told: Bools = (device >= 0) & ((time <= until) if until is not None else True)
+    first, last = history.spans()
+    codes, attributes = history.vocabulary()
+    vocabulary = Vocabulary.of(codes, attributes)
+
+    def windows() -> Iterator[Window]:
+        for window in history.windows():
+            yield window
+            if len(window.times):
+                progress(int(window.times[-1]))
+
+    examples = training.collect(
+        profile,
+        Features(profile, vocabulary),
+        windows(),
+        Known(device=device[told], component=component[told], time=time[told]),
+        devices=devices,
+        until=until,
+        ticks=float((last - first)[devices].sum() / history.tick),
+        watched=last,
+    )
+    lead = rules.leads[0] / history.tick
+    return training.learn(profile, vocabulary, examples, devices=len(devices), lead=lead, jobs=jobs)
+
+
+class _Group:
+    """Some devices that are judged alike: by one judge, from a time on by another one that goes on with its state."""
+
+    def __init__(self, judge: Judge, devices: Ints, then: Judge | None = None, since: int = 0) -> None:
+        self.judge, self.devices = judge, devices
+        self._then, self._since = then, since
+        self._state = judge.fresh(len(devices))
+
+    def remaining(self, devices: Ints) -> Floats:
+        """[N, 3] P10, P50 and P90 of the ticks to failure of some of its devices."""
+        judge = self._then or self.judge
+        return judge.remaining(self._state, np.searchsorted(self.devices, devices))
+
+    def run(self, window: Window, record: Record) -> list[FindingChange]:
+        part = window if len(self.devices) == len(window.devices) else window.part(self.devices)
+        if self._then is None:
+            return self.judge.run(part, self._state, record)
+        before, after = part.cut(self._since)
+        found = self.judge.run(before, self._state, record)
+        return found + self._then.run(after, self._state, record)
+
+
+class _Lives:
+    """Asks how long devices still have, at the times for which that is known."""
+
+    def __init__(self, truth: RemainingLife | None, tick: int) -> None:
+        known = truth.device >= 0 if truth is not None else np.empty(0, dtype=bool)
+        self._device = truth.device[known] if truth is not None else np.empty(0, dtype=np.int64)
+        self._time = truth.times[known] if truth is not None else np.empty(0, dtype=np.int64)
+        self._found = np.full((len(self._time), 3), np.nan)
+        self._tick = tick
+
+    def run(self, group: _Group, window: Window, record: Record) -> list[FindingChange]:
+        """Runs a group over a window, and asks it after each tick of which a life is known."""
+        mine = np.nonzero(np.isin(self._device, group.devices))[0]
+        starts = self._time[mine] - self._time[mine] % self._tick
+        changes: list[FindingChange] = []
+        if len(window.times):
+            within = (starts >= window.times[0]) & (starts <= window.times[-1])
+            for start in np.unique(starts[within]).tolist():
+                piece, window = window.cut(start + self._tick)
+                changes += group.run(piece, record)
+                at = mine[starts == start]
+                self._found[at] = group.remaining(self._device[at])
+        return changes + group.run(window, record)
+
+    def judge(self, truth: RemainingLife, cap: float | None) -> LifeFigures | None:
+        known = np.isfinite(self._found).all(axis=1)
+        if not known.any():
+            return None
+        p10, p50, p90 = self._found[known].T
+        told = Prognoses(device=self._device[known], times=self._time[known], p10=p10, p50=p50, p90=p90)
+        return remaining.judge(told, truth, cap)
+
+
+def _groups(profile: Profile, size: int, learnt: Learnt | None, rules: Rules) -> list[_Group]:
+    """Devices that a model was learnt from are judged by models that did not know them."""
+    everyone = np.arange(size, dtype=np.int64)
+    if learnt is None:
+        return [_Group(Judge(profile), everyone)]
+    judge = Judge(profile, learnt.model)
+    result = [
+        _Group(Judge(profile, fold), everyone[learnt.fold_of == at], judge, rules.train_until)
+        if rules.train_until is not None
+        else _Group(Judge(profile, fold), everyone[learnt.fold_of == at])
+        for at, fold in enumerate(learnt.folds)
+    ]
+    return [g for g in [*result, _Group(judge, everyone[learnt.fold_of < 0])] if len(g.devices)]
+
+
 def run(
-    profile: Profile, history: History, labels: Labels, rules: Rules, progress: Callable[[int], None] = lambda _: None
+    profile: Profile,
+    history: History,
+    labels: Labels,
+    rules: Rules,
+    progress: Callable[[int], None] = lambda _: None,
+    learnt: Learnt | None = None,
 ) -> Outcome:
-    """Judges the history. `progress` is told the time (microseconds) up to which it has come."""
+    """Judges the history. `progress` is told the time (microseconds) up to which it has come. learnt: see `learn`."""
     size = len(history.devices)
     if not size:
         raise InvalidInput("the telemetry holds no device")
@@ -113,23 +241,28 @@ def run(
     exposed = Exposure(parts.judged, dangers, tick=history.tick, silence=silence)
     healthy = Exposure(parts.reference, dangers, tick=history.tick, silence=silence)
 
-    judge = Judge(profile)
-    state = judge.fresh(size)
     components = tuple(profile.components)
-    sweep = Sweep(judge.tracks, judge.episodes, components, size, history.tick)
+    groups = _groups(profile, size, learnt, rules)
+    sweeps = [Sweep(g.judge.tracks, g.judge.episodes, components, len(g.devices), history.tick) for g in groups]
     rule = baselines.SimpleRule(profile, size, _mean_over(rules, labels, history.tick))
     heard = _Heard(size, failed, rules, history.tick, keep=labels.anomalies is not None)
+    lives = _Lives(labels.life, history.tick)
     findings: list[FindingChange] = []
     for window in history.windows():
-        found = judge.run(window, state, sweep.take)
-        findings += [change for change in found if change.change is not Change.EXTENDED]
+        for group, sweep in zip(groups, sweeps, strict=True):
+            found = lives.run(group, window, sweep.take)
+            findings += [change for change in found if change.change is not Change.EXTENDED]
         rule.take(window)
         for counter in (exposed, healthy, heard):
             counter.take(window)
         if len(window.times):
             progress(int(window.times[-1]))
 
-    raw = sweep.alarms()
+    each = [
+        [replace(alarms, device=group.devices[alarms.device]) for alarms in sweep.alarms()]
+        for group, sweep in zip(groups, sweeps, strict=True)
+    ]
+    raw = [Alarms.joined(level) for level in zip(*each, strict=True)]
     merged = [alarms.merged(rules.cooldown) for alarms in raw]
     live: tuple[Row, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -172,7 +305,7 @@ def run(
         interval_baselines={},
         interval_curve=(),
         nab=None,
-        life=None,
+        life=lives.judge(labels.life, rules.life_cap) if labels.life is not None else None,
         life_by_age=_by_age(failed, first, labels, rules, history.tick),
     )
     return _with_intervals(outcome, raw, rule, heard, parts) if labels.anomalies is not None else outcome
@@ -190,7 +323,7 @@ class _Heard:
         self.known = np.zeros(len(failed) if failed else 0, dtype=bool)
 
     def take(self, window: Window) -> None:
-        heard: Bools = np.asarray(np.isfinite(window.values).any(axis=2))
+        heard = window.heard
         over = window.times + self._tick
         if self._failed is not None:
             for at, (device, time, horizon) in enumerate(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -55,13 +56,26 @@ class SignalEvidence:
     direction: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prognosis:
+    """Time to failure: one in ten fails before `p10`, half before `p50`, nine in ten before `p90`."""
+
+    p10: timedelta
+    p50: timedelta
+    p90: timedelta
+
+
 class Detector(Protocol):
     """Judges the devices of one profile. It holds no state of its own: all it knows of a device is in `Columns`."""
 
     name: ClassVar[str]
-    version: ClassVar[str]
     tracks: tuple[Track, ...]
     layout: Layout
+
+    @property
+    def version(self) -> str:
+        """Of its code, or of the model that it judges by: a state of another version is not gone on with."""
+        ...
 
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] score of each track, high is strange, NaN is "don't know yet". May take the tick's values into the

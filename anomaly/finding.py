@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from anomaly.detector import SignalEvidence
+from anomaly.detector import Prognosis, SignalEvidence
 from core import units
 from core.profile import Profile
 
@@ -31,7 +31,8 @@ class FindingChange:
     """A change of the one open finding of a device, component and failure mode. Times are those of the measurement.
 
     at: when it happened. began_at: when the behaviour started, before the on-delay. score: 1 is the threshold.
-    because is given when it opens, evidence then and, as it is now, whenever it is extended.
+    because is given when it opens, evidence then and, as it is now, whenever it is extended. prognosis: how long the
+    component still has, counted from `at`; None while it is not predictable.
     """
 
     change: Change
@@ -47,6 +48,7 @@ class FindingChange:
     score: float
     because: str = ""
     evidence: tuple[SignalEvidence, ...] = ()
+    prognosis: Prognosis | None = None
 
 
 def moment(microseconds: int) -> datetime:
@@ -66,9 +68,9 @@ def sentence(profile: Profile, evidence: Sequence[SignalEvidence], began_at: dat
             continue
         band = " to ".join(_number(x) for x in (e.normal_low, e.normal_high) if x is not None)
         kind = "normal" if e.normal_low is not None and e.normal_high is not None else "limit"
-        parts.append(
-            f"{profile.signals[e.signal].title} {_number(e.seen)} {unit} ({kind} {band} {unit})".replace(" )", ")")
-        )
+        known = profile.signals.get(e.signal) or profile.components.get(e.signal)
+        title = known.title if known else e.signal
+        parts.append(f"{title} {_number(e.seen)} {unit} ({kind} {band} {unit})".replace(" )", ")"))
     return "; ".join(parts) + f"; since {began_at:%Y-%m-%d %H:%M} UTC"
 
 

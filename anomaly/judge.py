@@ -4,6 +4,7 @@ The same code judges live readings and history. A judge holds no state of its ow
 can be stored, restored and split by device.
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -11,16 +12,21 @@ from typing import Self
 import numpy as np
 
 from anomaly import detectors
-from anomaly.detector import Columns, Detector, Layout, SignalEvidence, Track, fresh, pack, unpack
+from anomaly.detector import Columns, Detector, Layout, Prognosis, SignalEvidence, Track, fresh, pack, unpack
+from anomaly.detectors.failure_model import FailureModel
 from anomaly.detectors.sensors import COMPONENT as SENSORS
 from anomaly.detectors.sensors import Sensors
 from anomaly.detectors.sensors import failure_mode as sensor_fault
 from anomaly.episodes import Episodes
 from anomaly.finding import Change, FindingChange, moment, sentence
+from anomaly.model import Model
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints, Tick, Window
 
-_EPISODES = "episodes"
+EPISODES = "episodes"
+_AHEAD = 64
+_AHEAD_ROWS = 100_000
+"""A model looks at so many ticks at once, of many devices at as many as make so many rows."""
 
 Record = Callable[[Tick, Floats], None]
 """Takes a tick and the [D, K] scores of the tracks after it; NaN is "don't know yet". They must not be changed."""
@@ -53,17 +59,44 @@ class State:
 
 
 class Judge:
-    """Judges all devices of one profile."""
+    """Judges all devices of one profile, where there is one with a model that was learnt from its failures."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, model: Model | None = None, *, alone: bool = False) -> None:
+        """alone: the model judges without the detectors that need none."""
         self.profile = profile
-        self._detectors: list[Detector] = detectors.of(profile)
+        self.model = model
+        self._detectors: list[Detector] = detectors.of(profile, model)
+        if alone:
+            self._detectors = [d for d in self._detectors if isinstance(d, FailureModel)]
         self._tracks: list[Track] = [t for d in self._detectors for t in d.tracks]
         self._owner = [(d, k) for d in self._detectors for k in range(len(d.tracks))]
+        # A model that knows how a component fails speaks for it; the others go on learning, in case it is taken back.
+        self._model_at = next((at for at, d in enumerate(self._detectors) if isinstance(d, FailureModel)), None)
+        self._muted: Bools = np.array(
+            [
+                model is not None
+                and t.kind == "degradation"
+                and t.component in model.components
+                and not isinstance(d, FailureModel)
+                for (d, _), t in self._owned()
+            ],
+            dtype=bool,
+        )
+        self._factors = np.array(
+            [
+                model.factor if model and t.kind == "degradation" and not isinstance(d, FailureModel) else 1.0
+                for (d, _), t in self._owned()
+            ]
+        )
         modes = list(dict.fromkeys((t.component, t.failure_mode) for t in self._tracks))
         self.episodes = Episodes(self._tracks, self._explanations(modes))
         self.layouts: dict[str, tuple[str, Layout]] = {d.name: (d.version, d.layout) for d in self._detectors}
-        self.layouts[_EPISODES] = (self.episodes.version, self.episodes.layout)
+        # Episodes of other tracks are not gone on with.
+        asked = zlib.crc32(repr([(d.name, t.component, t.failure_mode) for (d, _), t in self._owned()]).encode())
+        self.layouts[EPISODES] = (f"{self.episodes.version}.{asked:08x}", self.episodes.layout)
+
+    def _owned(self) -> list[tuple[tuple[Detector, int], Track]]:
+        return list(zip(self._owner, self._tracks, strict=True))
 
     @property
     def tracks(self) -> Sequence[Track]:
@@ -79,7 +112,9 @@ class Judge:
         for component, mode in modes:
             known = self.profile.failure_modes.get(mode) if component != SENSORS else None
             own = {n for n, s in self.profile.signals.items() if s.component == component}
-            signals = sensors[mode] if component == SENSORS else set(known.symptoms) if known else own
+            signals = (
+                sensors[mode] if component == SENSORS else set(known.symptoms) if known and known.symptoms else own
+            )
             shown.append(signals)
             dragged.append(signals | set(known.consequences if known else ()))
             # Where any one of several signals may show a fault, a faulty sensor leaves the others to be believed.
@@ -108,6 +143,20 @@ class Judge:
         known = self.layouts.get(name)
         return known is not None and known[0] == version and unpack(known[1], packed, state.parts[name], at)
 
+    def follow(self, window: Window, state: State) -> None:
+        """Shows the model alone what is past: nothing is judged."""
+        for detector in self._detectors:
+            if isinstance(detector, FailureModel):
+                for tick in window.ticks():
+                    detector.take(tick, state.parts[detector.name])
+
+    def remaining(self, state: State, devices: Ints) -> Floats:
+        """[N, 3] P10, P50 and P90 of the ticks to failure of devices at some positions; NaN where no model knows."""
+        for detector in self._detectors:
+            if isinstance(detector, FailureModel):
+                return detector.remaining(state.parts[detector.name], devices)
+        return np.full((len(devices), 3), np.nan)
+
     def run(self, window: Window, state: State, record: Record | None = None) -> list[FindingChange]:
         """Judges the window's ticks in order and moves `state`; returns what changed, oldest first.
 
@@ -117,33 +166,56 @@ class Judge:
         scores = np.full((len(window.devices), len(self._tracks)), np.nan)
         last = np.zeros(len(window.devices), dtype=np.int64)
         peak = np.full((len(window.devices), len(self.episodes.modes)), -np.inf)
-        for tick in window.ticks():
-            now = self._score(tick, state)
-            scores = np.where(tick.heard[:, None], now, scores)
-            last = np.where(tick.heard, tick.time, last)
-            if record is not None:
-                record(tick, scores)
-            changes += self._episodes(window, tick, state, scores)
-            np.maximum(peak, self.episodes.by_mode(scores), out=peak, where=tick.heard[:, None])
-        is_open = state.parts[_EPISODES]["open"] & (last > 0)[:, None]
+        ticks = list(window.ticks())
+        step = _steps(len(window.devices)) if self._model_at is not None else len(ticks) or 1
+        for first in range(0, len(ticks), step):
+            ahead = self._look_ahead(ticks[first : first + step], state)
+            for at, tick in enumerate(ticks[first : first + step]):
+                now = self._score(tick, state, ahead.scores[at] if ahead else None)
+                scores = np.where(tick.heard[:, None], now, scores)
+                last = np.where(tick.heard, tick.time, last)
+                if record is not None:
+                    record(tick, scores)
+                changes += self._episodes(window, tick, state, scores, ahead.until(at) if ahead else None)
+                np.maximum(peak, self.episodes.by_mode(scores), out=peak, where=tick.heard[:, None])
+        is_open = state.parts[EPISODES]["open"] & (last > 0)[:, None]
         if is_open.any():
             newest = _newest(window)
             for device, mode in np.argwhere(is_open).tolist():
                 change = self._change(
                     Change.EXTENDED, window, state, device, mode, int(last[device]), float(peak[device, mode])
                 )
-                track = int(state.parts[_EPISODES]["by"][device, mode])
-                changes.append(replace(change, evidence=self._evidence(newest, state, device, track)))
+                track = int(state.parts[EPISODES]["by"][device, mode])
+                own = state.parts[self._owner[track][0].name]
+                evidence = self._evidence(newest, own, device, track)
+                prognosis = self._prognosis(own, device, track)
+                changes.append(replace(change, evidence=evidence, prognosis=prognosis))
         return changes
 
-    def _evidence(self, tick: Tick, state: State, device: int, track: int) -> tuple[SignalEvidence, ...]:
+    def _evidence(self, tick: Tick, state: Columns, device: int, track: int) -> tuple[SignalEvidence, ...]:
         detector, own = self._owner[track]
-        return tuple(detector.because(tick, state.parts[detector.name], device, own))
+        return tuple(detector.because(tick, state, device, own))
 
-    def _score(self, tick: Tick, state: State) -> Floats:
+    def _prognosis(self, state: Columns, device: int, track: int) -> Prognosis | None:
+        detector, own = self._owner[track]
+        return detector.prognoses(state, np.array([device]), own)[0] if isinstance(detector, FailureModel) else None
+
+    def _look_ahead(self, ticks: Sequence[Tick], state: State) -> "_Ahead | None":
+        if self._model_at is None:
+            return None
+        model = self._detectors[self._model_at]
+        assert isinstance(model, FailureModel)
+        own = state.parts[model.name]
+        before = {name: column.copy() for name, column in own.items()}
+        return _Ahead(model=model, before=before, ticks=ticks, scores=model.score_all(ticks, own))
+
+    def _score(self, tick: Tick, state: State, ahead: Floats | None) -> Floats:
         columns = []
         faulty: Bools | None = None
-        for detector in self._detectors:
+        for at, detector in enumerate(self._detectors):
+            if at == self._model_at and ahead is not None:
+                columns.append(ahead)
+                continue
             own = state.parts[detector.name]
             score = detector.score(tick, own)
             detector.learn(tick, own, score >= 1.0)
@@ -151,6 +223,9 @@ class Judge:
             if isinstance(detector, Sensors):
                 tick, faulty = detector.trusted(tick, score), np.asarray(score >= 1.0)
         scores: Floats = np.concatenate(columns, axis=1) if columns else np.empty((len(tick.heard), 0))
+        if self.model is not None:
+            scores /= self._factors
+            scores[:, self._muted] = np.nan
         if faulty is not None and faulty.any():
             self._doubt(tick, state, scores, faulty)
         return scores
@@ -158,18 +233,21 @@ class Judge:
     def _doubt(self, tick: Tick, state: State, scores: Floats, faulty: Bools) -> None:
         """Forgets scores that stand on a faulty sensor most of all: what it said last may still be in a running mean.
 
-        faulty: [D, S]. Such a score is not known, so it neither matures nor closes anything.
+        faulty: [D, S]. Such a score is not known, so it neither matures nor closes anything. A model is believed: it learnt
+        from what sensors really send.
         """
         names = list(self.profile.signals)
-        component = np.array([track.kind != "sensor" for track in self._tracks])
+        component = np.array([t.kind != "sensor" and not isinstance(d, FailureModel) for (d, _), t in self._owned()])
         some = np.asarray(faulty.any(axis=1, keepdims=True))
         for device, track in np.argwhere((scores >= 1.0) & component & some).tolist():
-            evidence = self._evidence(tick, state, device, track)
+            evidence = self._evidence(tick, state.parts[self._owner[track][0].name], device, track)
             if evidence and faulty[device, names.index(evidence[0].signal)]:
                 scores[device, track] = np.nan
 
-    def _episodes(self, window: Window, tick: Tick, state: State, scores: Floats) -> list[FindingChange]:
-        steps = self.episodes.step(tick.time, tick.heard, scores, state.parts[_EPISODES])
+    def _episodes(
+        self, window: Window, tick: Tick, state: State, scores: Floats, ahead: "_Ahead | None"
+    ) -> list[FindingChange]:
+        steps = self.episodes.step(tick.time, tick.heard, scores, state.parts[EPISODES])
         changes = []
         if len(steps.closed[0]):
             strength = self.episodes.by_mode(scores)
@@ -179,15 +257,22 @@ class Judge:
         for device, mode, track in zip(*map(np.ndarray.tolist, (*steps.opened, steps.opened_by)), strict=True):
             score = float(scores[device, track])
             change = self._change(Change.OPENED, window, state, device, mode, tick.time, score)
-            evidence = self._evidence(tick, state, device, track)
+            detector, _ = self._owner[track]
+            if ahead is not None and detector is ahead.model:
+                # The model's state is already further: what it saw then is followed again, for this device alone.
+                part, own, at = tick.part(device), ahead.of(device), 0
+            else:
+                part, own, at = tick, state.parts[detector.name], device
+            evidence = self._evidence(part, own, at, track)
             because = sentence(self.profile, evidence, change.began_at)
-            changes.append(replace(change, evidence=evidence, because=because))
+            prognosis = self._prognosis(own, at, track)
+            changes.append(replace(change, evidence=evidence, because=because, prognosis=prognosis))
         return changes
 
     def _change(
         self, change: Change, window: Window, state: State, device: int, mode: int, time: int, score: float
     ) -> FindingChange:
-        e = state.parts[_EPISODES]
+        e = state.parts[EPISODES]
         track = int(e["by"][device, mode])
         component, failure_mode = self.episodes.modes[mode]
         known = self.profile.failure_modes.get(failure_mode)
@@ -208,9 +293,31 @@ class Judge:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ahead:
+    """What a model said of ticks to come, [T, D, K], and its state before them."""
+
+    model: FailureModel
+    before: Columns
+    ticks: Sequence[Tick]
+    scores: Floats
+
+    def until(self, at: int) -> "_Ahead":
+        """As it was after the tick at a position."""
+        return replace(self, ticks=self.ticks[: at + 1])
+
+    def of(self, device: int) -> Columns:
+        """The state of one device, alone, after the ticks."""
+        return self.model.follow(self.ticks, self.before, device)
+
+
+def _steps(devices: int) -> int:
+    return max(1, min(_AHEAD, _AHEAD_ROWS // max(devices, 1)))
+
+
 def _newest(window: Window) -> Tick:
     """A tick of the newest value of each device and signal in the window."""
     seen = np.isfinite(window.values)
     at = len(window.times) - 1 - np.argmax(seen[::-1], axis=0)
     values = np.take_along_axis(window.values, at[None], axis=0)[0]
-    return Tick(time=int(window.times[-1]), values=values, heard=np.isfinite(values).any(axis=1))
+    return Tick(time=int(window.times[-1]), values=values, heard=np.asarray(window.heard.any(axis=0)))

@@ -1,12 +1,13 @@
 """Detection's side of the database: the cursor, detector states, findings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
 
 from anomaly import silence
+from anomaly.detector import Prognosis
 from anomaly.finding import Change, FindingChange
 from core.database import Connection, Queries
 
@@ -36,10 +37,10 @@ def move_cursor(connection: Connection, xact: int) -> int:
     return turn
 
 
-def devices(connection: Connection, ids: Sequence[int]) -> list[tuple[int, str, datetime | None]]:
-    """`(id, profile, judged until)` of some devices."""
+def devices(connection: Connection, ids: Sequence[int]) -> list[tuple[int, str, datetime | None, int]]:
+    """`(id, profile, judged until, transaction up to which its events were seen)` of some devices."""
     rows = connection.execute(_SQL["devices"], {"devices": list(ids)})
-    return [(row["id"], row["profile"], row["until"]) for row in rows]
+    return [(row["id"], row["profile"], row["until"], row["seen"]) for row in rows]
 
 
 def states(connection: Connection, ids: Sequence[int]) -> list[tuple[int, str, str, bytes]]:
@@ -54,9 +55,9 @@ def save_states(connection: Connection, packed: Iterable[tuple[int, str, str, by
     connection.cursor().executemany(_SQL["save_state"], rows)
 
 
-def save_judged(connection: Connection, judged: Iterable[tuple[int, datetime, datetime]]) -> None:
-    """Stores `(device, judged until, last heard at)`."""
-    rows = [{"device": d, "until": u, "heard_at": h} for d, u, h in judged]
+def save_judged(connection: Connection, judged: Iterable[tuple[int, datetime, datetime, int]]) -> None:
+    """Stores `(device, judged until, last heard at, transaction up to which its events were seen)`."""
+    rows = [{"device": d, "until": u, "heard_at": h, "seen": s} for d, u, h, s in judged]
     connection.cursor().executemany(_SQL["save_judged"], rows)
 
 
@@ -79,8 +80,44 @@ def apply(connection: Connection, changes: Iterable[FindingChange], now: datetim
                 "because": change.because,
                 "evidence": Jsonb({"signals": [asdict(e) for e in change.evidence]}),
                 "now": now,
+                **_remaining(change.prognosis),
             },
         )
+
+
+def _remaining(prognosis: Prognosis | None) -> dict[str, float | None]:
+    if prognosis is None:
+        return {"p10": None, "p50": None, "p90": None}
+    day = timedelta(days=1)
+    return {"p10": prognosis.p10 / day, "p50": prognosis.p50 / day, "p90": prognosis.p90 / day}
+
+
+def open_findings(connection: Connection, ids: Sequence[int], at: Mapping[int, datetime]) -> list[FindingChange]:
+    """What is open of some devices, as if it closed at a time of each."""
+    rows = connection.execute(_SQL["open_findings"], {"devices": list(ids)}).fetchall()
+    return [
+        FindingChange(**(row | {"device": device}), change=Change.CLOSED, at=at[device], score=0.0)
+        for row in rows
+        for device in [row.pop("device_id")]
+    ]
+
+
+def apply_shadow(connection: Connection, model: int, changes: Iterable[FindingChange]) -> None:
+    """Writes what a shadow found."""
+    for change in changes:
+        if change.change is not Change.EXTENDED:
+            name = "open_shadow" if change.change is Change.OPENED else "close_shadow"
+            values = {
+                "model": model,
+                "device": change.device,
+                "component": change.component,
+                "failure_mode": change.failure_mode,
+                "began_at": change.began_at,
+                "at": change.at,
+                "score": change.score,
+                "because": change.because,
+            }
+            connection.execute(_SQL[name], values)
 
 
 def listening(connection: Connection, quiet_since: datetime) -> list[tuple[int, str, silence.Listening]]:

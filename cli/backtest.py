@@ -3,33 +3,27 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from anomaly import backtest as engine
 from anomaly.backtest import History, Labels, Outcome
 from anomaly.judgement.failures import Row
-from anomaly.judgement.rules import Rules, duration, length
+from anomaly.judgement.rules import Length, Rules, duration, length
 from cli.backtest_report import report
-from core.clock import utc_now
-from core.database import Database
+from cli.history import Files, bars, date, opened, profile_of
 from core.errors import InvalidInput
-from core.profile import Profile, Profiles, load
+from core.profile import Profile
 from core.settings import Settings
-from proactive.store import TicketStore
 from telemetry import recorded
 from telemetry.history import micros
-from telemetry.stored import StoredHistory
-from telemetry.window import Ints
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
@@ -37,7 +31,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 
 @click.command()
 @click.option("--profile", "profile_name", required=True, help="Name of a profile, or a profile's file.")
-@click.option("--telemetry", type=_FILE, help="CSV or Parquet: device, time, a column for each signal.")
+@click.option("--telemetry", multiple=True, type=_FILE, help="CSV or Parquet: device, time, a column for each signal.")
 @click.option("--from-database", is_flag=True, help="Judge the stored telemetry of the profile's devices instead.")
 @click.option("--since", help="With --from-database: from this date on. [default: all that is stored]")
 @click.option("--events", type=_FILE, help="Device events: device, time, code.")
@@ -50,11 +44,12 @@ _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 @click.option("--train-until", help="Learn and set thresholds before this date, judge from it on.")
 @click.option("--train-devices", multiple=True, help="Learn on these devices, judge the others: names, also by commas.")
 @click.argument("more", nargs=-1, metavar="[NAME...]")
-@click.option("--horizon", default="48h", show_default=True, help="How long before a failure an alarm may start.")
+@click.option("--horizon", help="How long before a failure an alarm may start. [default: the profile's]")
 @click.option("--lead", "leads", multiple=True, help="How long before a failure it must start. [default: 12h]")
 @click.option("--flagged", help="Judge too with thresholds that flag so many devices that never fail, as 2%.")
 @click.option("--cooldown", default="24h", show_default=True, help="Episodes nearer to each other are one.")
 @click.option("--healthy-first", help="Known as healthy and not judged, for each device: 15min, 15% or 400 (rows).")
+@click.option("--jobs", default=-1, show_default="all cores", help="Models that are learnt at the same time.")
 @click.option("--nab", is_flag=True, help="Score --anomalies by the Numenta Anomaly Benchmark's rule too.")
 @click.option("--json", "json_out", type=_OUT, help="Write all figures here.")
 @click.option("--html", "html_out", type=_OUT, help="Write a report with plots here.")
@@ -63,7 +58,7 @@ def backtest(
     settings: Settings,
     *,
     profile_name: str,
-    telemetry: Path | None,
+    telemetry: tuple[Path, ...],
     from_database: bool,
     since: str | None,
     events: Path | None,
@@ -76,7 +71,8 @@ def backtest(
     train_until: str | None,
     train_devices: tuple[str, ...],
     more: tuple[str, ...],
-    horizon: str,
+    horizon: str | None,
+    jobs: int,
     leads: tuple[str, ...],
     flagged: str | None,
     cooldown: str,
@@ -86,8 +82,6 @@ def backtest(
     html_out: Path | None,
 ) -> None:
     """Judge recorded history with the live code: would this profile have warned, how early, at what cost?"""
-    if (telemetry is None) != from_database:
-        raise InvalidInput("give either --telemetry FILE or --from-database")
     if train_until and train_devices:
         raise InvalidInput("give either --train-until or --train-devices")
     if more and not train_devices:
@@ -99,35 +93,31 @@ def backtest(
     if not from_database and not (failures or anomalies or remaining_life):
         raise InvalidInput("nothing to judge against: give --failures, --anomalies or --remaining-life")
     with ExitStack() as stack:
-        if telemetry:
-            history: History = recorded.telemetry(telemetry, profile)
-        else:
-            url = settings.database_url.get_secret_value()
-            database = stack.enter_context(Database(url, name="forewarn-backtest"))
-            history = StoredHistory(database, profile, _date(since, "--since") if since else None)
-            if not history.devices:
-                raise InvalidInput(f"nothing is stored of devices of the profile {profile.name}")
-        labels = labels_of(profile, history, failures=failures, anomalies=anomalies, remaining_life=remaining_life)
-        if from_database and labels.failed is None:
-            labels = replace(labels, failed=_confirmed(database, profile, history.devices))
-        for file, what in ((events, "code"), (maintenance, "component")):
-            if file:
-                recorded.happenings(file, history.devices, what)
-        if devices:
-            recorded.attributes(devices, history.devices)
+        files = Files(
+            telemetry=telemetry,
+            events=events,
+            maintenance=maintenance,
+            devices=devices,
+            failures=failures,
+            anomalies=anomalies,
+            remaining_life=remaining_life,
+        )
+        history, labels = opened(stack, settings, profile, files, from_database=from_database, since=since)
         trained = recorded.positions(_names(train_devices, more), history.devices)
         rules = Rules(
-            horizon=length(horizon, "--horizon"),
+            horizon=length(horizon, "--horizon")
+            if horizon
+            else Length(time=profile.horizon // timedelta(microseconds=1)),
             leads=tuple(duration(text, "--lead") for text in leads or ("12h",)),
             flagged=(_share(flagged, "--flagged"),) if flagged else (),
             cooldown=duration(cooldown, "--cooldown"),
             healthy_first=length(healthy_first, "--healthy-first", rows=True) if healthy_first else None,
-            train_until=micros(_date(train_until, "--train-until")) if train_until else None,
+            train_until=micros(date(train_until, "--train-until")) if train_until else None,
             train_devices=tuple(trained.tolist()),
             life_cap=remaining_cap,
             nab=nab,
         )
-        outcome = judged(profile, history, labels, rules, console)
+        outcome = judged(profile, history, labels, rules, console, jobs=jobs)
     show(outcome, Console())
     if json_out:
         json_out.write_text(json.dumps(as_json(outcome), indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -135,45 +125,17 @@ def backtest(
         html_out.write_text(report(outcome, profile), encoding="utf-8")
 
 
-def profile_of(settings: Settings, name: str) -> Profile:
-    """A profile by its name, or from its file."""
-    path = Path(name)
-    return load(path) if path.suffix in {".yaml", ".yml"} else Profiles(settings.profile_dir)[name]
-
-
-def labels_of(
-    profile: Profile,
-    history: History,
-    *,
-    failures: Path | None = None,
-    anomalies: Path | None = None,
-    remaining_life: Path | None = None,
-) -> Labels:
-    """What really happened, from files."""
-    failed = None
-    if failures:
-        found = recorded.happenings(failures, history.devices, "component")
-        failed = (found.device, recorded.components(failures, found, profile), found.times)
-    return Labels(
-        failed=failed,
-        anomalies=recorded.intervals(anomalies, history.devices) if anomalies else None,
-        life=recorded.remaining_life(remaining_life, history.devices, profile) if remaining_life else None,
-    )
-
-
-def judged(profile: Profile, history: History, labels: Labels, rules: Rules, console: Console) -> Outcome:
-    """Runs the backtest under a progress bar of the history's time."""
-    first, last = history.spans()
-    total = int(last.max() - first.min()) if len(last) else 0
-    columns = (TextColumn("judging {task.description}"), BarColumn(), TextColumn("{task.fields[day]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(profile.name, total=total, day="")
-
-        def told(time: int) -> None:
-            day = f"{datetime.fromtimestamp(time / 1e6, tz=UTC):%Y-%m-%d}"
-            progress.update(task, completed=time - int(first.min()), day=day)
-
-        return engine.run(profile, history, labels, rules, told)
+def judged(
+    profile: Profile, history: History, labels: Labels, rules: Rules, console: Console, *, jobs: int = 1
+) -> Outcome:
+    """Runs the backtest under a progress bar of the history's time; where a part is to be learnt from, learns first."""
+    if rules.horizon.time is not None:
+        profile = profile.model_copy(update={"horizon": timedelta(microseconds=rules.horizon.time)})
+    with bars(profile, history, console) as bar:
+        learnt = None
+        if rules.train_devices or rules.train_until is not None:
+            learnt = engine.learn(profile, history, labels, rules, jobs=jobs, progress=bar("learning"))
+        return engine.run(profile, history, labels, rules, bar("judging"), learnt)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -275,19 +237,6 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _confirmed(database: Database, profile: Profile, devices: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
-    """Failures as far as the database knows them: what a visit confirmed, at the time it was solved."""
-    place = {name: at for at, name in enumerate(devices)}
-    components = list(profile.components)
-    rows = [
-        (place[device], components.index(component), micros(at))
-        for device, component, at in TicketStore(database, utc_now).confirmed_faults(profile.name)
-        if device in place and component in components
-    ]
-    table = np.array(rows, dtype=np.int64).reshape(len(rows), 3)
-    return table[:, 0], table[:, 1], table[:, 2]
-
-
 def _names(texts: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     """Device names, given one by one or joined by commas."""
     return tuple(name.strip() for text in (*texts, *more) for name in text.split(",") if name.strip())
@@ -298,11 +247,3 @@ def _share(text: str, option: str) -> float:
     if share is None:
         raise InvalidInput(f"{option} {text}: write a share like 2%")
     return share
-
-
-def _date(text: str, option: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"{option} {text}: write a date like 2026-01-31, or with a time") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -23,6 +23,7 @@ COMMANDS = {
     "simulate": "cli.simulate:simulate",
     "replay": "cli.replay:replay",
     "backtest": "cli.backtest:backtest",
+    "train": "cli.train:train",
     "demo": "cli.demo:demo",
 }
 

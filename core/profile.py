@@ -230,12 +230,18 @@ class Column(_Part):
 
 
 class Profile(_Part):
-    """The model of one kind of device."""
+    """The model of one kind of device.
+
+    horizon: how long before a failure it is to be foreseen; what models that learn from failures look for.
+    false_alarms: how many a device-month may cost; `forewarn train` sets thresholds by it.
+    """
 
     profile: Name
     title: Words
     tick: Duration
     lateness: Duration = timedelta(0)
+    horizon: Duration = timedelta(hours=48)
+    false_alarms: Annotated[float, Field(gt=0)] = 0.1
     silence_after: Duration
     unknown_signals: Literal["dead_letter", "ignore", "keep"] = "dead_letter"
     signals: dict[Name, Signal] = Field(min_length=1)
@@ -264,6 +270,8 @@ class Profile(_Part):
             known(column.signal, self.signals, "signal", f"columns.{name}")
         if self.tick <= timedelta(0):
             raise ValueError("tick must be longer than nothing")
+        if self.horizon < self.tick:
+            raise ValueError("horizon must not be shorter than a tick")
         return self
 
     @property

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.database import Connection, Queries
-from telemetry.window import Floats, Ints, Window, build
+from telemetry.window import Floats, Happenings, Ints, Window, build
 
 _SQL = Queries("telemetry", "history.sql")
 _PG_EPOCH = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -111,10 +111,19 @@ class Placed:
     device_at: Ints
     signal_at: Ints
 
-    def window(self, connection: Connection, starts: Ints, ends: Ints, *, tick: int, names: Ints) -> Window:
+    def window(
+        self,
+        connection: Connection,
+        starts: Ints,
+        ends: Ints,
+        *,
+        tick: int,
+        names: Ints,
+        past: "Past | None" = None,
+    ) -> Window:
         """The window of what is stored of each device within its own [start, end): [D], microseconds since the epoch.
 
-        tick: its length in microseconds. names: [D] what the window calls its devices.
+        tick: its length in microseconds. names: [D] what the window calls its devices. past: what else is known of them.
         """
         readings = read(connection, self.ids.tolist(), starts[self.device_at].tolist(), ends[self.device_at].tolist())
         row = np.searchsorted(self.ids, readings.series)
@@ -126,7 +135,67 @@ class Placed:
             signal_at=self.signal_at[row],
             times=readings.times,
             values=readings.values,
+            events=past.events if past else None,
+            replaced=past.replaced if past else None,
+            attributes=past.attributes if past else {},
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What is known of D devices beside their readings: error codes, replaced components, and attributes by name."""
+
+    events: Happenings
+    replaced: Happenings
+    attributes: Mapping[str, tuple[str, ...]]
+
+
+def past(connection: Connection, devices: Sequence[int], starts: Ints, ends: Ints, seen: Sequence[int]) -> Past:
+    """What happened to each device within its own [start, end), microseconds since the epoch.
+
+    seen: [D] the transaction up to which each was looked at before: what was stored since, though it happened before
+    the start, counts as if it happened at the start.
+    """
+    place = {device: at for at, device in enumerate(devices)}
+    values = {
+        "devices": list(devices),
+        "starts": [_time(t) for t in starts.tolist()],
+        "ends": [_time(t) for t in ends.tolist()],
+        "seen": list(seen),
+    }
+    rows = [
+        (
+            max(micros(row["time"]), int(starts[place[row["device_id"]]])),
+            place[row["device_id"]],
+            row["kind"],
+            row["what"],
+        )
+        for row in connection.execute(_SQL["happenings"], values)
+    ]
+    rows.sort(key=lambda row: row[0])
+
+    def of(kind: str) -> Happenings:
+        own = [row for row in rows if row[2] == kind]
+        return Happenings(
+            device=np.array([row[1] for row in own], dtype=np.int64),
+            times=np.array([row[0] for row in own], dtype=np.int64),
+            what=tuple(row[3] for row in own),
+        )
+
+    told: dict[str, list[str]] = {"model": [""] * len(devices), "firmware": [""] * len(devices)}
+    for row in connection.execute(_SQL["attributes_of"], {"devices": list(devices)}):
+        for name, text in {"model": row["model"], "firmware": row["firmware"], **row["said"]}.items():
+            told.setdefault(name, [""] * len(devices))[place[row["id"]]] = text
+    attributes = {name: tuple(texts) for name, texts in told.items() if any(texts)}
+    return Past(events=of("error"), replaced=of("maintenance"), attributes=attributes)
+
+
+def seen_now(connection: Connection) -> int:
+    """The newest transaction that none can overtake any more."""
+    row = connection.execute(_SQL["seen_now"]).fetchone()
+    assert row is not None
+    seen: int = row["seen"]
+    return seen
 
 
 def place(connection: Connection, devices: Sequence[int], signals: Sequence[str]) -> Placed:

@@ -25,3 +25,23 @@ SELECT d.id, d.name, min(f.time) AS first, max(l.time) AS last
  WHERE d.profile = %(profile)s
  GROUP BY d.id, d.name
  ORDER BY d.name;
+
+-- happenings: error codes, and components that were replaced or repaired, of each device within its own span; what came later than it should have, since a look, too
+SELECT e.device_id, e.time, e.kind, CASE e.kind WHEN 'error' THEN e.code ELSE e.detail ->> 'component' END AS what
+  FROM unnest(%(devices)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(seen)s::bigint[]) AS want (id, start_at, end_at, seen)
+  JOIN device_event e ON e.device_id = want.id AND e.time < want.end_at
+ WHERE (e.time >= want.start_at OR e.xact > want.seen::text::xid8)
+   AND e.xact < pg_snapshot_xmin(pg_current_snapshot())
+   AND (e.kind = 'error' AND e.code <> ''
+        OR e.kind = 'maintenance' AND e.detail ? 'component' AND e.detail ->> 'work' IS DISTINCT FROM 'inspected')
+ ORDER BY e.time;
+
+-- seen_now: the newest transaction that none can overtake any more
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 AS seen;
+
+-- attributes_of: what is known of some devices: their registered model and firmware, and the newest of what they said themselves
+SELECT d.id, d.model, d.firmware,
+       coalesce((SELECT jsonb_object_agg(a.name, a.value) FROM (
+           SELECT DISTINCT ON (name) name, value FROM device_attribute WHERE device_id = d.id ORDER BY name, since DESC
+       ) a), '{}') AS said
+  FROM device d WHERE d.id = ANY(%(devices)s);

@@ -1,9 +1,8 @@
 """Recorded data of a product: telemetry as Windows in the order of time, and what is known of its devices' past."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +12,7 @@ from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry import window
 from telemetry.table import BadTable, Table
-from telemetry.window import Floats, Ints, Window
+from telemetry.window import Bools, Floats, Happenings, Ints, Window
 
 _MOST_CELLS = 1_000_000
 """Cells of a window at the most: history of any length is judged in little memory."""
@@ -21,10 +20,12 @@ _MOST_CELLS = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """N rows of telemetry of D devices, oldest first.
+    """N rows of telemetry of D devices, oldest first, and what else is known of their past.
 
     devices: D names. signals: S names. device: [N] positions in `devices`. times: [N] microseconds since the epoch.
-    values: [N, S] in the signals' units, NaN where nothing was measured. tick: microseconds.
+    values: [N, S] in the signals' units, NaN where nothing was measured. tick: microseconds. events: error codes.
+    replaced: components. attributes: texts by device name and attribute. eventful: the devices only send events, and a row
+    without a value says that a device was there.
     """
 
     devices: tuple[str, ...]
@@ -33,17 +34,25 @@ class Recording:
     times: Ints
     values: Floats
     tick: int
+    events: Happenings = field(default_factory=Happenings)
+    replaced: Happenings = field(default_factory=Happenings)
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    eventful: bool = False
 
     def windows(self, *, most_cells: int = _MOST_CELLS) -> Iterator[Window]:
         """All windows in the order of time, each with all devices, as the live engine would build them."""
         starts = self.times - self.times % self.tick
-        # Rows at which a new tick begins; a window takes as many ticks as its size allows.
-        news = np.nonzero(np.diff(starts, prepend=-1 if not len(starts) else starts[0] - 1))[0]
+        happened = (self.events, self.replaced)
+        marks = [h.times[h.device >= 0] - h.times[h.device >= 0] % self.tick for h in happened]
+        ticks = np.unique(np.concatenate([starts, *marks]))
         most = max(1, most_cells // (len(self.devices) * len(self.signals)))
-        cuts = [*news[::most].tolist(), len(starts)]
-        for low, high in pairwise(cuts):
+        names = {name for own in self.attributes.values() for name in own}
+        attributes = {n: tuple(self.attributes.get(d, {}).get(n, "") for d in self.devices) for n in sorted(names)}
+        for first in range(0, len(ticks), most):
+            border = (ticks[first], ticks[first + most] if first + most < len(ticks) else ticks[-1] + self.tick)
+            low, high = np.searchsorted(self.times, border)
             row, signal = np.nonzero(np.isfinite(self.values[low:high]))
-            yield window.build(
+            found = window.build(
                 devices=np.arange(len(self.devices), dtype=np.int64),
                 signals=self.signals,
                 tick=self.tick,
@@ -51,7 +60,17 @@ class Recording:
                 signal_at=signal,
                 times=self.times[low:high][row],
                 values=self.values[low:high][row, signal],
+                events=self.events.between(*border),
+                replaced=self.replaced.between(*border),
+                attributes=attributes,
+                also=ticks[first : first + most],
             )
+            yield replace(found, alive=self._alive(found.times, slice(low, high))) if self.eventful else found
+
+    def _alive(self, ticks: Ints, rows: slice) -> Bools:
+        alive = np.zeros((len(ticks), len(self.devices)), dtype=bool)
+        alive[np.searchsorted(ticks, self.times[rows] - self.times[rows] % self.tick), self.device[rows]] = True
+        return alive
 
     def of(self, names: Collection[str]) -> Self:
         """The rows of some devices alone."""
@@ -65,6 +84,8 @@ class Recording:
             device=place[self.device[mine]],
             times=self.times[mine],
             values=self.values[mine],
+            events=self.events.placed(place),
+            replaced=self.replaced.placed(place),
         )
 
     def rows(self) -> list[Ints]:
@@ -73,6 +94,14 @@ class Recording:
         counts = np.bincount(self.device, minlength=len(self.devices))
         return np.split(self.times[order], np.cumsum(counts)[:-1])
 
+    def vocabulary(self) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
+        """The error codes in it, and the texts of each attribute of its devices."""
+        attributes: dict[str, list[str]] = {}
+        for own in self.attributes.values():
+            for name, text in own.items():
+                attributes.setdefault(name, []).append(text)
+        return self.events.what, attributes
+
     def spans(self) -> tuple[Ints, Ints]:
         """[D] the first and the last time of each device."""
         first = np.full(len(self.devices), np.iinfo(np.int64).max)
@@ -80,19 +109,6 @@ class Recording:
         np.minimum.at(first, self.device, self.times)
         np.maximum.at(last, self.device, self.times)
         return first, last
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happenings:
-    """N things that happened to devices: error codes, replacements, failures. Oldest first.
-
-    device: [N] positions in the names that were given, -1 for another device. times: [N] microseconds since the epoch.
-    what: N texts, a code or a component.
-    """
-
-    device: Ints
-    times: Ints
-    what: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +160,46 @@ def telemetry(file: Path, profile: Profile) -> Recording:
         values=values[order],
         tick=profile.tick // timedelta(microseconds=1),
     )
+
+
+def combined(recordings: Sequence[Recording]) -> Recording:
+    """Several recordings of one profile as one. A device may stand in more than one; its rows come from all."""
+    if len(recordings) == 1:
+        return recordings[0]
+    devices = tuple(sorted({name for r in recordings for name in r.devices}))
+    device = np.concatenate([positions(r.devices, devices)[r.device] for r in recordings])
+    times = np.concatenate([r.times for r in recordings])
+    order = np.argsort(times, kind="stable")
+    values = np.concatenate([r.values for r in recordings])
+    return replace(recordings[0], devices=devices, device=device[order], times=times[order], values=values[order])
+
+
+def eventful(profile: Profile, files: Sequence[Path]) -> Recording:
+    """A recording of devices that only send events: those in `files` (columns device, time), all taken to be there at each
+    tick from the first time in them to the last. Raises BadTable.
+    """
+    tables = [Table(file, needed=("device", "time")) for file in files]
+    devices = tuple(sorted({name for table in tables for name in table.names("device")[0]}))
+    times = np.concatenate([table.times("time") for table in tables])
+    if not len(times):
+        raise InvalidInput(f"{', '.join(map(str, files))}: there is no row")
+    tick = profile.tick // timedelta(microseconds=1)
+    ticks = np.arange(window.floor(int(times.min()), tick), int(times.max()) + 1, tick)
+    return Recording(
+        devices=devices,
+        signals=tuple(profile.signals),
+        device=np.tile(np.arange(len(devices)), len(ticks)),
+        times=np.repeat(ticks, len(devices)),
+        values=np.full((len(devices) * len(ticks), len(profile.signals)), np.nan),
+        tick=tick,
+        eventful=True,
+    )
+
+
+def devices(file: Path) -> tuple[str, ...]:
+    """The devices that stand in a file. Raises BadTable."""
+    names, _ = Table(file, needed=("device",)).names("device")
+    return names
 
 
 def happenings(file: Path, devices: tuple[str, ...], what: str) -> Happenings:

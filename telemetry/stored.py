@@ -1,6 +1,7 @@
 """The stored telemetry of all devices of a profile as Windows in the order of time: history as a recording would give it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,6 +12,7 @@ from telemetry import history, window
 from telemetry.window import Ints, Window
 
 _MOST_CELLS = 1_000_000
+_END = int(datetime(9000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 class StoredHistory:
@@ -21,7 +23,11 @@ class StoredHistory:
         self.tick = profile.tick // timedelta(microseconds=1)
         with database.transaction() as connection:
             found = history.spans_of_profile(connection, profile.name, since or datetime(1970, 1, 1, tzinfo=UTC))
-            self._placed = history.place(connection, [row[0] for row in found], tuple(profile.signals))
+            ids = [row[0] for row in found]
+            self._placed = history.place(connection, ids, tuple(profile.signals))
+            # All that happened, also before the first reading.
+            start, end = np.zeros(len(ids), dtype=np.int64), np.full(len(ids), _END, dtype=np.int64)
+            self._past = history.past(connection, ids, start, end, [0] * len(ids))
         self.devices: tuple[str, ...] = tuple(row[1] for row in found)
         self._first = np.array([row[2] for row in found], dtype=np.int64)
         self._last = np.array([row[3] for row in found], dtype=np.int64)
@@ -33,6 +39,10 @@ class StoredHistory:
     def rows(self) -> None:
         """Stored readings come by series, so there are no rows."""
 
+    def vocabulary(self) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
+        """The error codes in it, and the texts of each attribute of its devices."""
+        return self._past.events.what, self._past.attributes
+
     def windows(self) -> Iterator[Window]:
         """All windows in the order of time, each with all devices."""
         if not self.devices:
@@ -40,9 +50,16 @@ class StoredHistory:
         step = max(1, _MOST_CELLS // (len(self.devices) * len(self._placed.signals))) * self.tick
         names = np.arange(len(self.devices), dtype=np.int64)
         start = window.floor(int(self._first.min()), self.tick)
+        # What happened before anything was measured comes with the first window.
+        since = 0
         while start <= self._last.max():
+            past = replace(
+                self._past,
+                events=self._past.events.between(since, start + step),
+                replaced=self._past.replaced.between(since, start + step),
+            )
             with self._database.transaction() as connection:
                 starts = np.full(len(self.devices), start, dtype=np.int64)
-                found = self._placed.window(connection, starts, starts + step, tick=self.tick, names=names)
-            yield found
+                yield self._placed.window(connection, starts, starts + step, tick=self.tick, names=names, past=past)
             start += step
+            since = start

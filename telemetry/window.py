@@ -1,7 +1,7 @@
 """Windows: gap-aware slices of signals by tick and device, columnar. What detectors see, live and in history."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,35 +12,171 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """N things that happened to devices in a window, in the order of time.
+
+    names: what can have happened (codes, components). at: [N] positions of their ticks, rising. device: [N] positions of
+    the devices. what: [N] positions in `names`.
+    """
+
+    names: tuple[str, ...] = ()
+    at: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    device: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    what: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def of(self, tick: int) -> "Marks":
+        """Those of one tick of the window, by its position; `at` is no position any more then."""
+        cut = slice(*np.searchsorted(self.at, (tick, tick + 1)).tolist())
+        return Marks(names=self.names, at=self.at[cut], device=self.device[cut], what=self.what[cut])
+
+
+_NOTHING = Marks()
+_UNKNOWN: Mapping[str, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Means of the readings of D devices of one profile and its S signals, at T ticks.
+    """Means of the readings of D devices of one profile and its S signals, at T ticks, and what else was heard of them.
 
     devices: [D] device ids. signals: S names. times: [T] start of each tick in microseconds since the epoch (UTC),
-    rising; ticks in which no device measured anything are left out, so neighbours may lie apart.
+    rising; ticks in which nothing was heard of any device are left out, so neighbours may lie apart.
     values: [T, D, S] mean of a tick's readings in the signal's unit, NaN where there was none.
+    alive: [T, D] whether the device was heard, where that is not simply whether it measured anything.
+    events: error codes. replaced: components that were replaced. attributes: by name, D texts, empty where not known.
     """
 
     devices: Ints
     signals: tuple[str, ...]
     times: Ints
     values: Floats
+    alive: Bools | None = None
+    events: Marks = _NOTHING
+    replaced: Marks = _NOTHING
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _UNKNOWN)
+
+    @property
+    def heard(self) -> Bools:
+        """[T, D] whether the device was heard."""
+        if self.alive is not None:
+            return self.alive
+        heard: Bools = np.asarray(np.isfinite(self.values).any(axis=2))
+        return heard
 
     def ticks(self) -> Iterator["Tick"]:
         """The window's ticks in the order of time."""
         for at, time in enumerate(self.times):
             values = self.values[at]
-            yield Tick(time=int(time), values=values, heard=np.isfinite(values).any(axis=1))
+            yield Tick(
+                time=int(time),
+                values=values,
+                heard=np.isfinite(values).any(axis=1) if self.alive is None else self.alive[at],
+                events=self.events.of(at) if len(self.events.at) else _NOTHING,
+                replaced=self.replaced.of(at) if len(self.replaced.at) else _NOTHING,
+                attributes=self.attributes,
+            )
+
+    def part(self, devices: Ints) -> "Window":
+        """What was heard of some of the devices, given by their positions."""
+        place = np.full(len(self.devices), -1, dtype=np.int64)
+        place[devices] = np.arange(len(devices))
+        heard: Bools = np.asarray(self.heard[:, devices].any(axis=1))
+        for own in (self.events, self.replaced):
+            heard[own.at[place[own.device] >= 0]] = True
+        kept = np.nonzero(heard)[0]
+
+        def marks(own: Marks) -> Marks:
+            mine = place[own.device] >= 0
+            at = np.searchsorted(kept, own.at[mine])
+            return Marks(names=own.names, at=at, device=place[own.device[mine]], what=own.what[mine])
+
+        return Window(
+            devices=self.devices[devices],
+            signals=self.signals,
+            times=self.times[kept],
+            values=self.values[np.ix_(kept, devices)],
+            alive=None if self.alive is None else self.alive[np.ix_(kept, devices)],
+            events=marks(self.events),
+            replaced=marks(self.replaced),
+            attributes={name: tuple(texts[at] for at in devices) for name, texts in self.attributes.items()},
+        )
+
+    def cut(self, time: int) -> tuple["Window", "Window"]:
+        """The ticks that begin before a time, and the rest."""
+        at = int(np.searchsorted(self.times, time))
+
+        def marks(own: Marks, low: int, high: int) -> Marks:
+            rows = slice(*np.searchsorted(own.at, (low, high)).tolist())
+            return Marks(names=own.names, at=own.at[rows] - low, device=own.device[rows], what=own.what[rows])
+
+        def between(low: int, high: int) -> "Window":
+            return Window(
+                devices=self.devices,
+                signals=self.signals,
+                times=self.times[low:high],
+                values=self.values[low:high],
+                alive=None if self.alive is None else self.alive[low:high],
+                events=marks(self.events, low, high),
+                replaced=marks(self.replaced, low, high),
+                attributes=self.attributes,
+            )
+
+        return between(0, at), between(at, len(self.times))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """One tick of a window. time: its start, microseconds since the epoch. values: [D, S]. heard: [D], whether the
-    device measured anything.
+    device was heard. events, replaced: what happened in it. attributes: those of the window.
     """
 
     time: int
     values: Floats
     heard: Bools
+    events: Marks = _NOTHING
+    replaced: Marks = _NOTHING
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _UNKNOWN)
+
+    def part(self, device: int) -> "Tick":
+        """The tick of one device, by its position."""
+
+        def marks(own: Marks) -> Marks:
+            mine = own.device == device
+            return Marks(names=own.names, at=own.at[mine], device=own.device[mine] * 0, what=own.what[mine])
+
+        return Tick(
+            time=self.time,
+            values=self.values[device : device + 1],
+            heard=self.heard[device : device + 1],
+            events=marks(self.events),
+            replaced=marks(self.replaced),
+            attributes={name: texts[device : device + 1] for name, texts in self.attributes.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happenings:
+    """N things that happened to devices, oldest first: error codes, replacements, failures.
+
+    device: [N] positions, -1 for a device that is none of those asked for. times: [N] microseconds since the epoch.
+    what: N texts, a code or a component.
+    """
+
+    device: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    times: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    what: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def between(self, start: int, end: int) -> "Happenings":
+        """Those in [start, end), microseconds since the epoch."""
+        low, high = np.searchsorted(self.times, (start, end)).tolist()
+        return Happenings(device=self.device[low:high], times=self.times[low:high], what=self.what[low:high])
+
+    def placed(self, place: Ints) -> "Happenings":
+        """The same with devices at other positions: `place` gives the new one of each, -1 where it is not asked for."""
+        device = np.where(self.device >= 0, place[self.device], -1) if len(self.device) else self.device
+        return Happenings(device=device, times=self.times, what=self.what)
 
 
 def floor(time: int, tick: int) -> int:
@@ -57,13 +193,22 @@ def build(
     signal_at: Ints,
     times: Ints,
     values: Floats,
+    events: Happenings | None = None,
+    replaced: Happenings | None = None,
+    attributes: Mapping[str, tuple[str, ...]] = _UNKNOWN,
+    also: Ints | None = None,
 ) -> Window:
-    """The window of N readings given as columns.
+    """The window of N readings given as columns, and of what else happened. also: starts of ticks it has in any case.
 
     tick: its length in microseconds. device_at, signal_at: [N] positions in `devices` and `signals`.
     times: [N] microseconds since the epoch. values: [N]. The order of readings does not matter.
     """
-    starts, at = np.unique(times - times % tick, return_inverse=True)
+    more = [h.times[h.device >= 0] for h in (events, replaced) if h is not None]
+    starts = np.concatenate([times, *more])
+    starts, at = np.unique(
+        np.append(starts - starts % tick, also if also is not None else starts[:0]), return_inverse=True
+    )
+    at = at[: len(times)]
     shape = (len(starts), len(devices), len(signals))
     cell = (at * shape[1] + device_at) * shape[2] + signal_at
     size = shape[0] * shape[1] * shape[2]
@@ -71,4 +216,24 @@ def build(
     sums = np.bincount(cell, weights=values, minlength=size)
     with np.errstate(invalid="ignore"):
         means = sums / counts
-    return Window(devices=devices, signals=signals, times=starts, values=means.reshape(shape))
+    return Window(
+        devices=devices,
+        signals=signals,
+        times=starts,
+        values=means.reshape(shape),
+        events=marked(events, starts, tick),
+        replaced=marked(replaced, starts, tick),
+        attributes=attributes,
+    )
+
+
+def marked(happened: Happenings | None, starts: Ints, tick: int) -> Marks:
+    """Happenings as marks on ticks, given by their starts, which must hold them; those of unknown devices are left out."""
+    if happened is None or not len(happened):
+        return _NOTHING
+    known = happened.device >= 0
+    names, what = np.unique(np.array(happened.what, dtype=object)[known].astype(str), return_inverse=True)
+    times = happened.times[known]
+    at = np.searchsorted(starts, times - times % tick)
+    order = np.argsort(at, kind="stable")
+    return Marks(names=tuple(names.tolist()), at=at[order], device=happened.device[known][order], what=what[order])

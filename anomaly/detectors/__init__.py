@@ -5,10 +5,12 @@ from collections.abc import Callable
 from anomaly.detector import Detector
 from anomaly.detectors.baseline import Baseline
 from anomaly.detectors.correlation import Correlation
+from anomaly.detectors.failure_model import FailureModel
 from anomaly.detectors.fleet import Fleet
 from anomaly.detectors.limits import Limits
 from anomaly.detectors.sensors import Sensors
 from anomaly.detectors.surprise import Surprise
+from anomaly.model import Model
 from core.profile import Profile
 
 REGISTRY: dict[str, Callable[[Profile], Detector]] = {
@@ -19,9 +21,12 @@ REGISTRY: dict[str, Callable[[Profile], Detector]] = {
     Correlation.name: Correlation,
     Fleet.name: Fleet,
 }
-"""In the order in which they judge a tick: sensors first, since what a faulty sensor says is kept from the others."""
+"""Those that need nothing but a profile, in the order in which they judge a tick: sensors first, since what a faulty sensor
+says is kept from the others.
+"""
 
 
-def of(profile: Profile) -> list[Detector]:
-    """The detectors that `profile` switches on."""
-    return [kind(profile) for name, kind in REGISTRY.items() if getattr(profile.detectors, name)]
+def of(profile: Profile, model: Model | None = None) -> list[Detector]:
+    """The detectors that `profile` switches on, and the model that was learnt for it."""
+    found: list[Detector] = [kind(profile) for name, kind in REGISTRY.items() if getattr(profile.detectors, name)]
+    return [*found, FailureModel(profile, model)] if model else found

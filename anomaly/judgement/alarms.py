@@ -60,6 +60,11 @@ class Alarms:
             source=self.source[at],
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of several parts of a fleet, after each other."""
+        return cls(**{f: np.concatenate([getattr(p, f) for p in parts]) for f in cls.__dataclass_fields__})
+
     def merged(self, cooldown: int) -> Self:
         """Episodes of one device and component that begin sooner than `cooldown` after the end of the one before are
         one: one contact with the customer. Oldest first by device and component.
@@ -172,7 +177,7 @@ class Exposure:
     def take(self, window: Window) -> None:
         """One window; windows come in the order of time."""
         times = window.times[:, None]
-        heard = np.isfinite(window.values).any(axis=2)
+        heard = window.heard
         seen = np.where(heard, times, -1)
         before = np.maximum.accumulate(np.concatenate([self._last[None, :], seen]), axis=0)
         gap = np.where(before[:-1] < 0, self._tick, np.minimum(times - before[:-1], self._silence))

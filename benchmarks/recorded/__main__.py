@@ -6,8 +6,8 @@ differs between the sets stands in their profiles; here are only the rules of ju
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,27 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from anomaly.backtest import Outcome, run
-from anomaly.judgement.failures import Row
+from anomaly.backtest import Outcome
+from anomaly.judgement.failures import BUDGETS, Row
 from anomaly.judgement.rules import Rules, duration, length
-from cli.backtest import labels_of, show
+from cli.backtest import judged, show
+from cli.history import labels_of, recorded_of
 from core.profile import SHIPPED, Profile, load
 from telemetry import recorded
 
 _HERE = Path(__file__).parent
 
 
+Outcomes = Sequence[Outcome]
+"""What a set gave: one outcome, or two where each half of the devices was judged by what was learnt from the other."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One figure that is asked for: how it is read from the outcome, and what it should be."""
+    """One figure that is asked for: how it is read from the outcomes, and what it should be."""
 
     name: str
-    figure: Callable[[Outcome], float | None]
+    figure: Callable[[Outcomes], float | None]
     least: float | None = None
     most: float | None = None
 
@@ -50,7 +55,11 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Set:
-    """A recorded set: folder, profile, rules, what it is judged against. devices: only those whose names begin so."""
+    """A recorded set: folder, profile, rules, what it is judged against. devices: only those whose names begin so.
+
+    learn: `halves`, each half of the devices by models of the other; or a part of the names of those to learn from.
+    windows: more telemetry that is only learnt from. eventful: there is no telemetry but events alone.
+    """
 
     folder: str
     profile: Path
@@ -59,35 +68,66 @@ class Set:
     failures: bool = False
     anomalies: bool = False
     life: bool = False
+    events: bool = False
+    attributes: str = ""
     devices: str = ""
+    learn: str = ""
+    windows: str = ""
+    eventful: bool = False
 
 
-def _row(rows: tuple[Row, ...], budget: float | None, field: str) -> float | None:
-    return next((getattr(row, field) for row in rows if row.budget == budget), None)
+def _pooled(rows: Sequence[Row], months: Sequence[float], field: str) -> float | None:
+    """One figure of several groups of devices."""
+    failures = sum(row.failures for row in rows)
+    foreseen = sum(row.foreseen for row in rows)
+    false = sum(row.false for row in rows)
+    if field == "recall":
+        return foreseen / failures if failures else None
+    if field == "false_per_device_month":
+        return false / sum(months) if sum(months) else None
+    if len(rows) == 1:
+        found: float | None = getattr(rows[0], field)
+        return found
+    if field == "precision":
+        # A foreseen failure has one alarm, but for a few.
+        return foreseen / (foreseen + false) if foreseen + false else None
+    told = [(getattr(row, field), row.failures) for row in rows if getattr(row, field) is not None]
+    weight = sum(n for _, n in told)
+    return sum(value * n for value, n in told) / weight if weight else None
 
 
-def _budget(budget: float, field: str = "recall") -> Callable[[Outcome], float | None]:
-    return lambda outcome: _row(outcome.budgets, budget, field)
+def _row(
+    rows_of: Callable[[Outcome], Sequence[Row]], budget: float | None, field: str
+) -> Callable[[Outcomes], float | None]:
+    def figure(outcomes: Outcomes) -> float | None:
+        rows = [next((row for row in rows_of(o) if row.budget == budget), None) for o in outcomes]
+        known = [row for row in rows if row is not None]
+        return _pooled(known, [o.months for o in outcomes], field) if len(known) == len(rows) else None
+
+    return figure
 
 
-def _live(field: str) -> Callable[[Outcome], float | None]:
-    return lambda outcome: _row(outcome.live, None, field)
+def _budget(budget: float, field: str = "recall") -> Callable[[Outcomes], float | None]:
+    return _row(lambda o: o.budgets, budget, field)
 
 
-def _interval(field: str) -> Callable[[Outcome], float | None]:
-    return lambda outcome: getattr(outcome.intervals, field) if outcome.intervals else None
+def _live(field: str) -> Callable[[Outcomes], float | None]:
+    return _row(lambda o: o.live, None, field)
 
 
-def _labelled(field: str) -> Callable[[Outcome], float | None]:
-    return lambda outcome: getattr(outcome.intervals_labelled, field) if outcome.intervals_labelled else None
+def _flagged(share: float, field: str) -> Callable[[Outcomes], float | None]:
+    return _row(lambda o: o.flagged, share, field)
 
 
-def _nab(name: str) -> Callable[[Outcome], float | None]:
-    return lambda outcome: outcome.nab[name] if outcome.nab else None
+def _of(part: str, field: str) -> Callable[[Outcomes], float | None]:
+    """A figure of a part of the one outcome."""
 
+    def figure(outcomes: Outcomes) -> float | None:
+        (outcome,) = outcomes
+        found = getattr(outcome, part)
+        return None if found is None else found[field] if isinstance(found, dict) else getattr(found, field)
 
-def _life(field: str) -> Callable[[Outcome], float | None]:
-    return lambda outcome: getattr(outcome.life, field) if outcome.life else None
+    return figure
 
 
 def _engines(devices: str, rmse: float) -> Set:
@@ -98,23 +138,26 @@ def _engines(devices: str, rmse: float) -> Set:
         failures=True,
         life=True,
         devices=devices,
+        learn="-train-",
         goals=(
-            Goal(name="RMSE", figure=_life("rmse"), most=rmse),
-            Goal(name="inside P10..P90", figure=_life("inside_p10_p90"), least=0.75, most=0.85),
-            Goal(
-                name="RMSE by age alone",
-                figure=lambda outcome: outcome.life_by_age.rmse if outcome.life_by_age else None,
-            ),
+            Goal(name="RMSE", figure=_of("life", "rmse"), most=rmse),
+            Goal(name="inside P10..P90", figure=_of("life", "inside_p10_p90"), least=0.75, most=0.85),
+            Goal(name="RMSE by age alone", figure=_of("life_by_age", "rmse")),
         ),
     )
 
 
+_AZURE = Set(
+    folder="azure_pdm",
+    profile=_HERE / "azure_pdm.yaml",
+    rules=Rules(budgets=tuple(sorted({*BUDGETS, 0.08}))),
+    failures=True,
+    goals=(),
+)
+
 SETS: Mapping[str, Set] = {
-    "azure_pdm": Set(
-        folder="azure_pdm",
-        profile=_HERE / "azure_pdm.yaml",
-        rules=Rules(),
-        failures=True,
+    "azure_pdm": replace(
+        _AZURE,
         goals=(
             Goal(name="recall at a budget of 0.5", figure=_budget(0.5), least=0.5),
             Goal(name="recall at a budget of 1", figure=_budget(1.0)),
@@ -123,14 +166,43 @@ SETS: Mapping[str, Set] = {
             Goal(name="component right as configured", figure=_live("component_right")),
         ),
     ),
+    "azure_pdm_models": replace(
+        _AZURE,
+        events=True,
+        attributes="devices.csv",
+        learn="halves",
+        windows="telemetry_windows.csv.gz",
+        goals=(
+            Goal(name="recall at a budget of 0.1", figure=_budget(0.1), least=0.98),
+            Goal(name="precision", figure=_budget(0.1, "precision"), least=0.95),
+            Goal(name="component right", figure=_budget(0.1, "component_right"), least=0.99),
+            Goal(name="false a device-month", figure=_budget(0.1, "false_per_device_month")),
+            Goal(name="recall at a budget of 0.25", figure=_budget(0.25)),
+        ),
+    ),
+    "azure_pdm_events": replace(
+        _AZURE,
+        events=True,
+        attributes="devices.csv",
+        learn="halves",
+        eventful=True,
+        goals=(
+            Goal(name="recall at a budget of 0.08", figure=_budget(0.08), least=0.95),
+            Goal(name="false a device-month", figure=_budget(0.08, "false_per_device_month"), most=0.08),
+            Goal(name="precision", figure=_budget(0.08, "precision")),
+            Goal(name="component right", figure=_budget(0.08, "component_right")),
+        ),
+    ),
     "backblaze": Set(
         folder="backblaze",
         profile=_HERE / "backblaze.yaml",
         rules=Rules(horizon=length("30d", ""), leads=(duration("1d", ""),), flagged=(0.02,)),
         failures=True,
+        attributes="devices.csv.gz",
+        learn="halves",
         goals=(
-            Goal(name="recall at 2 % of healthy drives", figure=lambda o: _row(o.flagged, 0.02, "recall"), least=0.6),
-            Goal(name="healthy drives flagged", figure=lambda o: _row(o.flagged, 0.02, "healthy_flagged")),
+            Goal(name="recall at 2 % of healthy drives", figure=_flagged(0.02, "recall"), least=0.6),
+            Goal(name="healthy drives flagged", figure=_flagged(0.02, "healthy_flagged")),
         ),
     ),
     "pronostia": Set(
@@ -149,11 +221,11 @@ SETS: Mapping[str, Set] = {
         rules=Rules(healthy_first=length("400", "", rows=True)),
         anomalies=True,
         goals=(
-            Goal(name="F1", figure=_interval("f1"), least=0.82),
-            Goal(name="FAR", figure=_interval("far"), most=0.15),
-            Goal(name="F1 of the runs with a fault", figure=_labelled("f1")),
-            Goal(name="FAR of the runs with a fault", figure=_labelled("far")),
-            Goal(name="delay, s", figure=_interval("delay_median_s")),
+            Goal(name="F1", figure=_of("intervals", "f1"), least=0.82),
+            Goal(name="FAR", figure=_of("intervals", "far"), most=0.15),
+            Goal(name="F1 of the runs with a fault", figure=_of("intervals_labelled", "f1")),
+            Goal(name="FAR of the runs with a fault", figure=_of("intervals_labelled", "far")),
+            Goal(name="delay, s", figure=_of("intervals", "delay_median_s")),
         ),
     ),
     "nab": Set(
@@ -162,9 +234,9 @@ SETS: Mapping[str, Set] = {
         rules=Rules(healthy_first=length("15%", ""), nab=True),
         anomalies=True,
         goals=(
-            Goal(name="standard", figure=_nab("standard"), least=60),
-            Goal(name="reward low FP", figure=_nab("low_fp"), least=50),
-            Goal(name="reward low FN", figure=_nab("low_fn")),
+            Goal(name="standard", figure=_of("nab", "standard"), least=60),
+            Goal(name="reward low FP", figure=_of("nab", "low_fp"), least=50),
+            Goal(name="reward low FN", figure=_of("nab", "low_fn")),
         ),
     ),
     "cmapss_fd001": _engines("FD001", 10.5),
@@ -191,12 +263,18 @@ def _given(value: Any) -> int:
     return 0 if value is None else 1
 
 
-def judge(one: Set, data: Path) -> tuple[Outcome, Profile, float]:
-    """The outcome of one set, its profile, and the seconds it took from file to figures."""
+def judge(one: Set, data: Path) -> tuple[list[Outcome], Profile, float]:
+    """The outcomes of one set, its profile, and the seconds it took from files to figures."""
     began = time.perf_counter()
     profile = load(one.profile)
     folder = data / one.folder
-    history = recorded.telemetry(folder / "telemetry.csv.gz", profile)
+    events = folder / "events.csv" if one.events else None
+    maintenance = folder / "maintenance.csv" if one.events else None
+    attributes = folder / one.attributes if one.attributes else None
+    files = [] if one.eventful else [folder / "telemetry.csv.gz", *([folder / one.windows] if one.windows else [])]
+    history = recorded_of(
+        profile, files, [folder / "failures.csv"], events=events, maintenance=maintenance, devices=attributes
+    )
     if one.devices:
         history = history.of([name for name in history.devices if name.startswith(one.devices)])
     labels = labels_of(
@@ -206,7 +284,24 @@ def judge(one: Set, data: Path) -> tuple[Outcome, Profile, float]:
         anomalies=folder / "anomalies.csv" if one.anomalies else None,
         remaining_life=folder / "remaining_life.csv" if one.life else None,
     )
-    return run(profile, history, labels, one.rules), profile, time.perf_counter() - began
+    quiet = Console(quiet=True)
+    outcomes = [
+        judged(profile, history, labels, replace(one.rules, train_devices=learnt), quiet, jobs=-1)
+        for learnt in _learnt(one, folder, history.devices)
+    ]
+    return outcomes, profile, time.perf_counter() - began
+
+
+def _learnt(one: Set, folder: Path, devices: Sequence[str]) -> list[tuple[int, ...]]:
+    """The positions of the devices to learn from, for each run."""
+    if not one.learn:
+        return [()]
+    if one.learn != "halves":
+        return [tuple(at for at, name in enumerate(devices) if one.learn in name)]
+    # What is only learnt from stands in no half.
+    judged = set(recorded.devices(folder / "telemetry.csv.gz")) if one.windows else set(devices)
+    half = {name: at % 2 for at, name in enumerate(name for name in devices if name in judged)}
+    return [tuple(at for at, name in enumerate(devices) if half.get(name, side) == side) for side in (0, 1)]
 
 
 @click.command()
@@ -222,13 +317,14 @@ def main(data: Path, *, names: tuple[str, ...], tables: bool, json_out: Path | N
         table.add_column(column, justify="left" if column in {"set", "figure"} else "right")
     written: dict[str, Any] = {}
     for name in names or SETS:
-        outcome, profile, seconds = judge(SETS[name], data)
+        outcomes, profile, seconds = judge(SETS[name], data)
         if tables:
-            show(outcome, console)
+            for outcome in outcomes:
+                show(outcome, console)
         values = hand_set(profile)
         figures = {}
         for at, goal in enumerate(SETS[name].goals):
-            value = goal.figure(outcome)
+            value = goal.figure(outcomes)
             met = goal.met(value)
             figures[goal.name] = {"value": value, "least": goal.least, "most": goal.most, "met": met}
             first = [name, str(values), f"{seconds:.1f}"] if at == 0 else ["", "", ""]
@@ -236,7 +332,7 @@ def main(data: Path, *, names: tuple[str, ...], tables: bool, json_out: Path | N
             said = "" if met is None else "yes" if met else "no"
             table.add_row(first[0], goal.name, shown, goal.asked(), said, *first[1:])
         written[name] = {"figures": figures, "hand_set_values": values, "seconds": round(seconds, 1)}
-        written[name]["budgets"] = [asdict(row) for row in outcome.budgets]
+        written[name]["budgets"] = [[asdict(row) for row in outcome.budgets] for outcome in outcomes]
         console.print(f"{name}: {seconds:.1f} s", highlight=False)
     console.print(table)
     if json_out:

@@ -102,7 +102,7 @@ def test_devices_to_learn_from_are_named_one_by_one_or_by_commas(folder: Path, n
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("--failures failures.csv", "give either --telemetry FILE or --from-database"),
+        ("--failures failures.csv", "or --from-database"),
         ("--telemetry telemetry.csv", "nothing to judge against: give --failures"),
         ("--telemetry telemetry.csv --failures failures.csv --nab", "--nab needs --anomalies"),
         ("--telemetry telemetry.csv --failures failures.csv --lead soon", "--lead soon: write a duration"),

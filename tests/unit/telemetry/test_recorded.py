@@ -1,6 +1,7 @@
 """Recorded files: what is read, and how what cannot be read is named."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from core.errors import InvalidInput
 from core.profile import Profile, parse
 from telemetry import recorded
 from telemetry.table import BadTable, Table
+from telemetry.window import Happenings
+from tests.failing import HOUR, fleet
+from tests.failing import PROFILE as FAILING
 
 PROFILE = """
 profile: box
@@ -180,3 +185,56 @@ def test_intervals_remaining_lives_and_attributes(tmp_path: Path, profile: Profi
     assert recorded.attributes(known, ("a", "b")) == {"a": {"model": "m1", "age_years": "3"}}
     with pytest.raises(Exception, match="no device 'q'"):
         recorded.positions(("q",), ("a", "b"))
+
+
+def test_events_and_replacements_come_with_their_ticks() -> None:
+    recording = fleet(3, 200).recording()
+    whole = list(recording.windows())
+    pieces = list(recording.windows(most_cells=30))
+    assert len(whole) == 1
+    assert len(pieces) > 10
+    for name in ("events", "replaced"):
+        told = [
+            (int(w.times[at]), int(d), getattr(w, name).names[what])
+            for w in pieces
+            for at, d, what in zip(getattr(w, name).at, getattr(w, name).device, getattr(w, name).what, strict=True)
+        ]
+        happened = getattr(recording, name)
+        assert told == list(zip(happened.times.tolist(), happened.device.tolist(), happened.what, strict=True))
+
+
+def test_what_happened_before_the_first_reading_is_told_first() -> None:
+    recording = fleet(2, 200).recording()
+    early = int(recording.times[0]) - 1000 * HOUR
+    before = replace(recording, events=Happenings(device=np.array([1]), times=np.array([early]), what=("E1",)))
+    (found,) = before.windows()
+    assert found.times[0] == early
+    assert not found.heard[0].any()
+    assert found.heard[1:].all()
+    part = found.part(np.array([0]))
+    assert part.times[0] == recording.times[0]
+    assert found.part(np.array([1])).times[0] == early
+
+
+def test_devices_that_only_send_events_are_there_at_each_tick(tmp_path: Path) -> None:
+    fleet(3, 200).write(tmp_path)
+    profile = parse(FAILING, "box.yaml")
+    found = recorded.eventful(profile, [tmp_path / "events.csv", tmp_path / "failures.csv"])
+    assert found.devices == ("d00", "d01", "d02")
+    (only,) = found.windows()
+    assert only.heard.all()
+    assert np.isnan(only.values).all()
+    (tmp_path / "none.csv").write_text("device,time,code\n")
+    with pytest.raises(InvalidInput, match=r"none\.csv: there is no row"):
+        recorded.eventful(profile, [tmp_path / "none.csv"])
+
+
+def test_several_files_are_one_recording(tmp_path: Path) -> None:
+    profile = parse(FAILING, "box.yaml")
+    (tmp_path / "a.csv").write_text("device,time,heat\nd1,2026-01-01T01:00:00Z,5\nd0,2026-01-01T02:00:00Z,6\n")
+    (tmp_path / "b.csv").write_text("device,time,hum\nd2,2026-01-01T00:00:00Z,7\nd1,2026-01-01T01:00:00Z,8\n")
+    both = recorded.combined([recorded.telemetry(tmp_path / name, profile) for name in ("a.csv", "b.csv")])
+    assert both.devices == ("d0", "d1", "d2")
+    (found,) = both.windows()
+    assert found.values[1, 1].tolist() == [5, 8]
+    assert np.isfinite(found.values).sum() == 4

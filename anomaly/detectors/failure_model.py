@@ -1,0 +1,156 @@
+"""Judges by a model that was learnt from known failures: the chance that a component fails within the horizon."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import ClassVar
+
+import numpy as np
+
+from anomaly.detector import Columns, Layout, Prognosis, SignalEvidence, Track
+from anomaly.features import Features, Matrix
+from anomaly.model import Model, log_odds
+from core.profile import Profile
+from telemetry.window import Bools, Floats, Ints, Tick
+
+_OFF_DELAY = 1 / 4
+"""An alarm is over when the chance has been low for this share of the horizon."""
+_OFF_BELOW = 0.8
+_TELLING = 0.02
+"""What explains less than this share of a score is not told."""
+_TOO_WIDE = 0.9
+"""A remaining time is not predictable yet when P10 to P90 covers this share of the horizon."""
+
+
+class FailureModel:
+    """Scores each component that the model knows; 1 is the model's limit."""
+
+    name: ClassVar[str] = "failure_model"
+
+    def __init__(self, profile: Profile, model: Model) -> None:
+        self._profile = profile
+        self._model = model
+        self._features = Features(profile, model.vocabulary)
+        self._parts = [model.components[name] for name in model.components]
+        self.version = model.version
+        self.layout: Layout = self._features.layout
+        self.tracks = tuple(
+            Track(
+                component=name,
+                failure_mode=_mode_of(profile, name),
+                kind="degradation",
+                on_delay=1,
+                off_delay=max(1, round(model.horizon * _OFF_DELAY)),
+                off_below=_OFF_BELOW,
+            )
+            for name in model.components
+        )
+
+    def score(self, tick: Tick, state: Columns) -> Floats:
+        """[D, K] the chance of a failure as a score; NaN where the device was not heard."""
+        scores: Floats = self.score_all([tick], state)[0]
+        return scores
+
+    def score_all(self, ticks: Sequence[Tick], state: Columns) -> Floats:
+        """[T, D, K] the scores at several ticks, one after the other: a model answers many at once far sooner."""
+        result = np.full((len(ticks), len(ticks[0].heard), len(self._parts)), np.nan)
+        rows = []
+        for tick in ticks:
+            self._features.follow(tick, state)
+            rows.append(self._rows(state, np.nonzero(tick.heard)[0]))
+        heard = np.stack([tick.heard for tick in ticks])
+        if heard.any():
+            found = np.concatenate(rows)
+            for track, part in enumerate(self._parts):
+                result[heard, track] = part.score(found)
+        return result
+
+    def take(self, tick: Tick, state: Columns) -> None:
+        """Takes a tick into the devices' past without an answer."""
+        self._features.follow(tick, state)
+
+    def follow(self, ticks: Sequence[Tick], state: Columns, device: int) -> Columns:
+        """The state of one device, alone, after some ticks; `state` stays as it was before them."""
+        own = {name: column[device : device + 1].copy() for name, column in state.items()}
+        for tick in ticks:
+            self._features.follow(tick.part(device), own)
+        return own
+
+    def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:
+        """It learnt before; what a device shows now moves nothing."""
+
+    def prognoses(self, state: Columns, devices: Ints, track: int) -> list[Prognosis | None]:
+        """For each of some devices (positions): how long the track's component still has; None: not predictable yet."""
+        remaining = self._parts[track].remaining
+        if remaining is None or not len(devices):
+            return [None] * len(devices)
+        found = remaining.predict(self._rows(state, devices), self._model.horizon)
+        tick = self._profile.tick
+        return [
+            None
+            if high - low >= _TOO_WIDE * self._model.horizon
+            else Prognosis(p10=low * tick, p50=middle * tick, p90=high * tick)
+            for low, middle, high in found.tolist()
+        ]
+
+    def remaining(self, state: Columns, devices: Ints) -> Floats:
+        """[N, 3] P10, P50 and P90 of the ticks until the first of the components fails, of devices at some positions; NaN
+        where no model knows. A P90 of the horizon means that or more.
+        """
+        rows = self._rows(state, devices)
+        found = [p.remaining.predict(rows, self._model.horizon) for p in self._parts if p.remaining is not None]
+        if not found or not len(devices):
+            return np.full((len(devices), 3), np.nan)
+        each = np.stack(found)
+        first = np.argmin(each[:, :, 1], axis=0)
+        result: Floats = each[first, np.arange(len(devices))]
+        return result
+
+    def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
+        """By how much the chance would fall if a signal, an error code or an age were as usual."""
+        row = self._rows(state, np.array([device]))
+        sources = list(dict.fromkeys(self._features.sources))
+        what_if: Matrix = np.repeat(row, len(sources) + 1, axis=0)
+        for at, source in enumerate(sources):
+            own = np.array([s == source for s in self._features.sources])
+            what_if[at + 1, own] = self._model.usual[1, own]
+        odds = log_odds(self._parts[track].chance(what_if))
+        fall = np.clip(odds[0] - odds[1:], 0.0, None)
+        shares = fall / (fall.sum() or 1.0)
+        found = [self._evidence(source, float(share), row[0]) for source, share in zip(sources, shares, strict=True)]
+        told = [e for e in found if e is not None and e.contribution >= _TELLING]
+        # What has no band to be told, like the hour of the day, leaves its share to the others.
+        whole = sum(e.contribution for e in told) or 1.0
+        return sorted((replace(e, contribution=e.contribution / whole) for e in told), key=lambda e: -e.contribution)
+
+    def _evidence(self, source: str, share: float, row: Matrix) -> SignalEvidence | None:
+        signal = self._profile.signals.get(source)
+        what = f"{source}.mean_0.0625" if signal else f"{source}.count_0.5"
+        if not signal and what not in self._features.names:
+            what = f"{source}.in_place"
+        if what not in self._features.names:
+            return None
+        at = self._features.names.index(what)
+        low, middle, high = (float(q) for q in self._model.usual[:, at])
+        seen = float(row[at])
+        if not np.isfinite(seen):
+            return None
+        hours = self._profile.tick / timedelta(hours=1) if what.endswith(".in_place") else 1.0
+        return SignalEvidence(
+            signal=source,
+            unit=signal.unit if signal else "h" if what.endswith(".in_place") else "count",
+            normal_low=low * hours if np.isfinite(low) else None,
+            normal_high=high * hours if np.isfinite(high) else None,
+            seen=seen * hours,
+            contribution=share,
+            direction="high" if not seen < middle else "low",
+        )
+
+    def _rows(self, state: Columns, at: Ints) -> Matrix:
+        return self._features.read({name: column[at] for name, column in state.items()})
+
+
+def _mode_of(profile: Profile, component: str) -> str:
+    """The failure mode an alarm is told as: the component's only one, else just that it is failing."""
+    modes = [name for name, mode in profile.failure_modes.items() if mode.component == component]
+    return modes[0] if len(modes) == 1 else "failing"

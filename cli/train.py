@@ -1,0 +1,194 @@
+"""`forewarn train`: learns a model of a profile from its history, and lays it beside what judges now, as a shadow."""
+
+import contextlib
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import joblib
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from anomaly import backtest as engine
+from anomaly import registry
+from anomaly.backtest import History, Labels, Outcome
+from anomaly.features import Features, Vocabulary
+from anomaly.finding import moment
+from anomaly.judgement.alarms import FACTORS
+from anomaly.judgement.failures import BUDGETS, Row
+from anomaly.judgement.rules import Length, Rules, duration, span
+from anomaly.model import Model, hash_of
+from cli.history import Files, bars, opened, profile_of
+from core.clock import utc_now
+from core.database import Database
+from core.errors import InvalidInput
+from core.profile import Profile
+from core.settings import Settings
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command()
+@click.option("--profile", "profile_name", required=True, help="Name of a profile, or a profile's file.")
+@click.option("--from-database", is_flag=True, help="Learn from what is stored, and from tickets solved as confirmed.")
+@click.option("--since", help="With --from-database: from this date on. [default: all that is stored]")
+@click.option("--telemetry", multiple=True, type=_FILE, help="CSV or Parquet: device, time, a column for each signal.")
+@click.option("--events", type=_FILE, help="Device events: device, time, code.")
+@click.option("--maintenance", type=_FILE, help="Replaced components: device, time, component.")
+@click.option("--devices", type=_FILE, help="Attributes of devices: device, a column for each.")
+@click.option("--failures", type=_FILE, help="Failures: device, time, component.")
+@click.option("--lead", default="12h", show_default=True, help="How long before a failure it must be told.")
+@click.option("--jobs", default=-1, show_default="all cores", help="Fits at the same time.")
+@click.option("--dask", metavar="ADDRESS", help="Fit on a Dask cluster, by the address of its scheduler.")
+@click.option("--dry-run", is_flag=True, help="Show what would be stored, and store nothing.")
+@click.pass_obj
+def train(
+    settings: Settings,
+    *,
+    profile_name: str,
+    from_database: bool,
+    since: str | None,
+    telemetry: tuple[Path, ...],
+    events: Path | None,
+    maintenance: Path | None,
+    devices: Path | None,
+    failures: Path | None,
+    lead: str,
+    jobs: int,
+    dask: str | None,
+    dry_run: bool,
+) -> None:
+    """Learn thresholds and models from history; what comes out only watches until a person promotes it."""
+    profile = profile_of(settings, profile_name)
+    console = Console(stderr=True)
+    files = Files(telemetry=telemetry, events=events, maintenance=maintenance, devices=devices, failures=failures)
+    with ExitStack() as stack:
+        history, labels = opened(stack, settings, profile, files, from_database=from_database, since=since)
+        stack.enter_context(_cluster(dask))
+        model = trained(profile, history, labels, duration(lead, "--lead"), console, jobs=jobs)
+    show(model, profile, Console())
+    if dry_run:
+        return
+    url = settings.database_url.get_secret_value()
+    with Database(url, name="forewarn-train") as database, database.transaction() as connection:
+        entry = registry.add(connection, model, actor="forewarn train", reason="trained", now=utc_now())
+    click.echo(
+        f"{entry.profile} {entry.version} is stored and watches as a shadow: it opens no ticket."
+        f" `forewarn model promote {entry.profile} {entry.version}` lets it judge."
+    )
+
+
+def trained(profile: Profile, history: History, labels: Labels, lead: int, console: Console, *, jobs: int) -> Model:
+    """A model with its thresholds at the profile's budget of false alarms; its card holds what it would have said of devices that
+    it did not know.
+    """
+    none = np.empty(0, dtype=np.int64)
+    labels = labels if labels.failed is not None else replace(labels, failed=(none, none, none))
+    budgets = tuple(sorted({profile.false_alarms, *BUDGETS}))
+    horizon = Length(time=round(profile.horizon.total_seconds() * 1e6))
+    rules = Rules(horizon=horizon, leads=(lead,), budgets=budgets)
+    with bars(profile, history, console) as bar:
+        outcome = engine.run(profile, history, labels, rules, bar("judging without labels"))
+        factor = _factor(outcome, profile.false_alarms)
+        learnt = engine.learn(profile, history, labels, rules, jobs=jobs, progress=bar("learning"))
+        if learnt is None:
+            model = _thresholds_alone(profile, history, factor)
+        else:
+            known = replace(
+                learnt,
+                model=replace(learnt.model, factor=factor),
+                folds=tuple(replace(fold, factor=factor) for fold in learnt.folds),
+            )
+            outcome = engine.run(profile, history, labels, rules, bar("judging by others' models"), known)
+            more = _factor(outcome, profile.false_alarms)
+            model = replace(known.model.limited(more), factor=factor * more)
+    return replace(model, card=_card(profile, history, outcome, model))
+
+
+def _factor(outcome: Outcome, budget: float) -> float:
+    """The threshold that healthy history crosses seldom enough; the highest there is where none does."""
+    row = _at(outcome, budget)
+    return row.factor if row is not None and row.factor is not None else FACTORS[-1]
+
+
+def _at(outcome: Outcome, budget: float) -> Row | None:
+    return next((row for row in outcome.budgets if row.budget == budget), None)
+
+
+def _thresholds_alone(profile: Profile, history: History, factor: float) -> Model:
+    codes, attributes = history.vocabulary()
+    vocabulary = Vocabulary.of(codes, attributes)
+    return Model(
+        version="",
+        profile=profile.name,
+        profile_hash=hash_of(profile),
+        horizon=profile.horizon / profile.tick,
+        vocabulary=vocabulary,
+        usual=np.full((3, len(Features(profile, vocabulary).names)), np.nan, dtype=np.float32),
+        components={},
+        card={},
+        factor=factor,
+    )
+
+
+def _card(profile: Profile, history: History, outcome: Outcome, model: Model) -> dict[str, Any]:
+    first, last = history.spans()
+    row = _at(outcome, profile.false_alarms)
+    failed = outcome.labels.failed
+    return {
+        "since": moment(int(first.min())).isoformat(),
+        "until": moment(int(last.max())).isoformat(),
+        "devices": len(history.devices),
+        "device_months": outcome.months,
+        "failures": 0 if failed is None else int((failed[0] >= 0).sum()),
+        "budget": profile.false_alarms,
+        "threshold_factor": model.factor,
+        "components": dict(model.card),
+        "features": list(Features(profile, model.vocabulary).names),
+        "figures": None
+        if row is None or not row.failures
+        else {
+            name: getattr(row, name)
+            for name in ("recall", "precision", "false_per_device_month", "lead_median_hours", "component_right")
+        },
+    }
+
+
+def show(model: Model, profile: Profile, console: Console) -> None:
+    """What was learnt, in words and figures."""
+    card = model.card
+    console.print(
+        f"{model.profile}: {card['devices']} devices, {card['device_months']:.3g} device-months,"
+        f" {card['failures']} failures; thresholds for {card['budget']:g} false alarms a device-month",
+        soft_wrap=True,
+    )
+    if not model.components:
+        console.print("Too few failures are known for a model: only the thresholds were learnt.", soft_wrap=True)
+        return
+    table = Table("component", "failures", "told within", "remaining time")
+    for name, own in model.components.items():
+        told = span(round(own.reach * profile.tick.total_seconds() * 1e6))
+        table.add_row(
+            name, str(card["components"][name]["failures"]), told, "yes" if own.remaining else "too few lives"
+        )
+    console.print(table)
+
+
+def _cluster(address: str | None) -> contextlib.AbstractContextManager[object]:
+    """Where joblib runs the fits."""
+    if address is None:
+        return contextlib.nullcontext()
+    try:
+        from distributed import Client  # noqa: PLC0415 — an extra, needed for a cluster alone
+    except ImportError:
+        raise InvalidInput("--dask needs the extra: pip install 'forewarn[dask]'") from None
+    stack = ExitStack()
+    try:
+        stack.enter_context(Client(address, timeout="10s"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"--dask {address}: no scheduler answers there: {error}") from None
+    stack.enter_context(joblib.parallel_config(backend="dask"))
+    return stack

@@ -1,0 +1,195 @@
+"""Models learnt from failures: what they foresee on devices they did not know, and what is told of it."""
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from anomaly import backtest
+from anomaly.backtest import Labels
+from anomaly.finding import Change
+from anomaly.judge import Judge
+from anomaly.judgement.rules import HOUR, Rules
+from anomaly.model import dumps, hash_of, limit_at, loads, score_of
+from anomaly.training import Learnt
+from core.errors import InvalidInput
+from telemetry.recorded import RemainingLife
+from tests.failing import START, Fleet, fleet
+
+
+@pytest.fixture(scope="module")
+def known() -> Fleet:
+    return fleet()
+
+
+@pytest.fixture(scope="module")
+def learnt(known: Fleet) -> Learnt:
+    found = backtest.learn(known.profile, known.recording(), known.labels(), Rules())
+    assert found is not None
+    return found
+
+
+def test_devices_that_were_not_learnt_from_are_warned_in_time(known: Fleet) -> None:
+    rules = Rules(train_devices=tuple(range(0, 12, 2)))
+    recording, labels = known.recording(), known.labels()
+    found = backtest.learn(known.profile, recording, labels, rules)
+    assert found is not None
+    assert list(found.model.components) == ["heater"]
+    assert (found.fold_of[1::2] == -1).all()
+    assert set(found.fold_of[::2].tolist()) == {0, 1, 2}
+    outcome = backtest.run(known.profile, recording, labels, rules, learnt=found)
+    row = next(row for row in outcome.budgets if row.budget == 0.25)
+    assert row.failures == 12
+    assert row.recall is not None
+    assert row.recall >= 0.9
+    assert row.component_right == 1.0
+    assert row.precision is not None
+    assert row.precision >= 0.85
+
+
+def test_what_is_learnt_until_a_date_judges_what_comes_after(known: Fleet) -> None:
+    recording, labels = known.recording(), known.labels()
+    border = int(recording.times[0]) + 360 * HOUR
+    rules = Rules(train_until=border)
+    found = backtest.learn(known.profile, recording, labels, rules)
+    assert found is not None
+    assert found.model.card["heater"]["failures"] == 12
+    outcome = backtest.run(known.profile, recording, labels, rules, learnt=found)
+    row = next(row for row in outcome.budgets if row.budget == 0.25)
+    assert row.failures == 12
+    assert row.recall is not None
+    assert row.recall >= 0.75
+
+
+def test_a_label_alone_teaches_nothing_where_nothing_shows(known: Fleet) -> None:
+    noise = replace(known, values=np.random.default_rng(1).normal(50, 1, known.values.shape), events=[])
+    recording, labels = noise.recording(), noise.labels()
+    rules = Rules(train_devices=tuple(range(0, 12, 2)))
+    found = backtest.learn(noise.profile, recording, labels, rules)
+    assert found is not None
+    row = next(
+        r for r in backtest.run(noise.profile, recording, labels, rules, learnt=found).budgets if r.budget == 0.1
+    )
+    assert row.recall is not None
+    assert row.recall <= 0.3
+
+
+def test_too_few_failures_make_no_model(known: Fleet) -> None:
+    failed = known.labels().failed
+    assert failed is not None
+    device, component, time = failed
+    few = Labels(failed=(device[:4], component[:4], time[:4]))
+    assert backtest.learn(known.profile, known.recording(), few, Rules()) is None
+    assert backtest.learn(known.profile, known.recording(), Labels(), Rules()) is None
+
+
+def test_a_feature_that_is_hardly_ever_known_before_failures_is_not_learnt_from(known: Fleet) -> None:
+    # The hum is measured in healthy time alone: that it is missing must not become the sign of a failure.
+    values = known.values.copy()
+    for device, hour in known.failed:
+        values[max(hour - 48, 0) : hour + 1, device, 1] = np.nan
+        values[hour - 24 : hour, device, 0] -= 4
+    blind = replace(known, values=values, events=[])
+    rules = Rules(train_devices=tuple(range(0, 12, 2)))
+    recording, labels = blind.recording(), blind.labels()
+    found = backtest.learn(blind.profile, recording, labels, rules)
+    assert found is not None
+    row = next(
+        r for r in backtest.run(blind.profile, recording, labels, rules, learnt=found).budgets if r.budget == 0.1
+    )
+    assert row.recall is not None
+    assert row.recall <= 0.3
+
+
+def test_a_model_says_why_and_how_long() -> None:
+    known = fleet(24)
+    rules = Rules(train_devices=tuple(range(0, 24, 2)))
+    learnt = backtest.learn(known.profile, known.recording(), known.labels(), rules)
+    assert learnt is not None
+    judge = Judge(known.profile, learnt.model)
+    state = judge.fresh(len(known.devices))
+    opened = []
+    for window in known.recording().windows():
+        opened += [c for c in judge.run(window, state) if c.change is Change.OPENED]
+    assert {c.detector for c in opened} == {"failure_model"}
+    right = [
+        c
+        for c in opened
+        for device, hour in known.failed[2::4] + known.failed[3::4]
+        if c.device == device and timedelta(0) <= START + timedelta(hours=hour) - c.at <= known.profile.horizon
+    ]
+    assert len(right) >= 16
+    for change in right:
+        assert change.failure_mode == "failing"
+        assert {e.signal for e in change.evidence} <= {"heat", "hum", "E7", "heater", "fan"}
+        assert sum(e.contribution for e in change.evidence) == pytest.approx(1.0)
+        assert "since" in change.because
+    assert np.mean([c.evidence[0].signal in {"E7", "heat"} for c in right]) >= 0.9
+    told = [c.prognosis for c in right if c.prognosis is not None]
+    assert len(told) >= len(right) / 2
+    for prognosis in told:
+        assert timedelta(0) <= prognosis.p10 <= prognosis.p50 <= prognosis.p90 <= known.profile.horizon
+
+
+def test_many_ticks_at_once_are_judged_as_one_by_one(known: Fleet, learnt: Learnt) -> None:
+    judge = Judge(known.profile, learnt.model)
+    whole, single = judge.fresh(12), judge.fresh(12)
+    (window,) = known.recording().windows()
+    found = [c for c in judge.run(window, whole) if c.change is not Change.EXTENDED]
+    piecewise = []
+    rest = window
+    while len(rest.times):
+        piece, rest = rest.cut(int(rest.times[0]) + HOUR)
+        piecewise += [c for c in judge.run(piece, single) if c.change is not Change.EXTENDED]
+    assert found == piecewise
+    assert len(found) > 20
+
+
+def test_the_remaining_life_is_asked_where_it_is_known() -> None:
+    known = fleet(14)
+    recording = known.recording()
+    rules = Rules(train_devices=tuple(range(11)), life_cap=48.0)
+    ahead = [(d, h - back) for d, h in known.failed if d >= 11 for back in (4, 12, 20)]
+    truth = RemainingLife(
+        device=np.array([d for d, _ in ahead]),
+        times=np.array([int(recording.times[0]) + h * HOUR for _, h in ahead]),
+        ticks=np.array([next(f for e, f in known.failed if e == d and f > h) - h - 1.0 for d, h in ahead]),
+    )
+    labels = replace(known.labels(), life=truth)
+    found = backtest.learn(known.profile, recording, labels, rules)
+    outcome = backtest.run(known.profile, recording, labels, rules, learnt=found)
+    assert outcome.life is not None
+    assert outcome.life.predicted == len(ahead)
+    assert outcome.life.rmse is not None
+    assert outcome.life.rmse < 8
+    assert outcome.life.inside_p10_p90 is not None
+    assert outcome.life.inside_p10_p90 >= 0.5
+
+
+def test_a_stored_model_judges_as_before_and_a_changed_one_is_refused(known: Fleet, learnt: Learnt) -> None:
+    packed = dumps(learnt.model)
+    again = loads(packed, hashlib.sha256(packed).hexdigest())
+    rows = np.random.default_rng(0).normal(50, 5, (20, learnt.model.usual.shape[1])).astype(np.float32)
+    before, after = learnt.model.components["heater"], again.components["heater"]
+    assert np.array_equal(before.chance(rows), after.chance(rows))
+    assert before.remaining is not None
+    assert after.remaining is not None
+    assert np.array_equal(before.remaining.predict(rows, 48.0), after.remaining.predict(rows, 48.0))
+    assert again.vocabulary == learnt.model.vocabulary
+    with pytest.raises(InvalidInput, match="its hash differs"):
+        loads(packed[:-1] + b"x", hashlib.sha256(packed).hexdigest())
+
+
+def test_a_limit_moves_scores_by_its_factor() -> None:
+    chance = np.array([0.1, 0.5, 0.9, 0.999])
+    assert score_of(chance, limit_at(0.5, 2.0)) == pytest.approx(score_of(chance, 0.5) / 2.0)
+    assert score_of(np.array([0.5]), 0.5) == pytest.approx(1.0)
+
+
+def test_a_profile_that_means_something_else_has_another_hash(known: Fleet) -> None:
+    longer = known.profile.model_copy(update={"horizon": timedelta(days=9)})
+    assert hash_of(longer) != hash_of(known.profile)
+    titled = known.profile.model_copy(update={"title": known.profile.signals["heat"].title})
+    assert hash_of(titled) == hash_of(known.profile)
