@@ -1,6 +1,6 @@
 """What the REST API takes and gives, as pydantic models: the OpenAPI description is made from them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -105,6 +105,10 @@ class DeviceDetail(Device):
 
 
 class Finding(Answer):
+    """`remaining_*_d`: the days from `extended_at` before which one in ten, half and nine in ten such components fail; None
+    while that is not predictable.
+    """
+
     id: int
     device: str
     ticket: int | None
@@ -122,6 +126,9 @@ class Finding(Answer):
     peak_score: float | None
     because: str
     evidence: dict[str, Any]
+    remaining_p10_d: float | None
+    remaining_p50_d: float | None
+    remaining_p90_d: float | None
 
 
 class Notice(Answer):
@@ -153,6 +160,8 @@ class TimelineEntry(Answer):
 
 
 class Ticket(Answer):
+    """`remaining_*_d` are those of its newest finding, in days from `remaining_from`."""
+
     id: int
     device: str
     profile: str
@@ -171,6 +180,10 @@ class Ticket(Answer):
     notice_state: str | None
     notice_due_at: UtcTime | None
     notice_sent_at: UtcTime | None
+    remaining_from: Annotated[UtcTime | None, Field(validation_alias="extended_at")]
+    remaining_p10_d: float | None
+    remaining_p50_d: float | None
+    remaining_p90_d: float | None
 
 
 class TicketDetail(Ticket):
@@ -255,3 +268,106 @@ class NewNote(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: Annotated[Words, Field(min_length=1, max_length=10_000)]
+
+
+class Model(Answer):
+    """A learnt model. `card` says what it was learnt from and what it promises."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+    profile: str
+    version: str
+    stage: Literal["live", "shadow", "retired"]
+    created_at: UtcTime
+    staged_at: UtcTime
+    staged_by: str
+    reason: str
+    card: dict[str, Any]
+
+
+class ModelChange(Answer):
+    """A stage that a model got; `instead_of` is the version whose place it took."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+    at: UtcTime
+    stage: str
+    actor: str
+    reason: str
+    instead_of: str | None
+
+
+class ModelRecord(Answer):
+    """`false_alarms` is an estimate and `unconfirmed` the most there can be, both a device-month."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+    findings: int
+    confirmed: int
+    no_fault_found: int
+    months: float
+    precision: float | None
+    false_alarms: float | None
+    unconfirmed: float | None
+
+
+class ModelComparison(Answer):
+    """A shadow beside what is live over the time that both judged; `ahead`: by how much the shadow was earlier, median."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+    since: UtcTime
+    until: UtcTime
+    live: ModelRecord
+    shadow: ModelRecord
+    both: int
+    only_live: int
+    only_shadow: int
+    shadow_first: int
+    live_first: int
+    ahead: timedelta | None
+
+
+class SignalDrift(Answer):
+    """`index`: population stability index. `outside`: share of devices whose mean lies outside `low` to `high`."""
+
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+    signal: str
+    unit: str
+    low: float
+    high: float
+    index: float
+    outside: float
+    shifted: bool
+
+
+class ModelDrift(Answer):
+    """How far what devices sent in the last `days` is from what a model learnt; `enough` devices to say so."""
+
+    at: UtcTime
+    days: float
+    devices: int
+    enough: bool
+    signals: list[SignalDrift]
+    unknown_codes: list[str]
+
+
+class ModelDetail(Model):
+    """`record` of the tickets a live model opened, `comparison` of a shadow; `decision` is what the rules say now."""
+
+    fits: bool
+    history: list[ModelChange]
+    record: ModelRecord | None
+    comparison: ModelComparison | None
+    drift: ModelDrift | None
+    decision: str | None
+
+
+class StageModel(BaseModel):
+    """Makes a model live, or retires it; the reason stays in its history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: Literal["live", "retired"]
+    reason: Annotated[Words, Field(min_length=1, max_length=2000)]
