@@ -41,6 +41,6 @@ SELECT d.profile, f.detector, f.version, count(*) AS findings,
   LEFT JOIN ticket_finding l ON l.finding_id = f.id
   LEFT JOIN ticket t ON t.id = l.ticket_id
   LEFT JOIN LATERAL (SELECT f.id WHERE f.id = (SELECT min(o.finding_id) FROM ticket_finding o WHERE o.ticket_id = t.id)) first ON true
- WHERE f.kind <> 'silence' AND (%(profile)s::text IS NULL OR d.profile = %(profile)s)
+ WHERE f.kind IN ('degradation', 'limit') AND (%(profile)s::text IS NULL OR d.profile = %(profile)s)
  GROUP BY d.profile, f.detector, f.version
  ORDER BY d.profile, newest DESC;
