@@ -84,7 +84,7 @@ def add(connection: Connection, model: Model, *, actor: str, reason: str, now: d
         },
     ).fetchone()
     assert stored is not None
-    _told(connection, stored["id"], "shadow", actor=actor, reason=reason, now=now)
+    _set(connection, stored["id"], "shadow", actor=actor, reason=reason, now=now)
     return find(connection, model.profile, model.version)
 
 
@@ -186,20 +186,6 @@ def _set(
     now: datetime,
     instead_of: int | None = None,
 ) -> None:
-    values = {"id": number, "stage": to, "now": now, "actor": actor, "reason": reason}
-    connection.execute(_SQL["set_stage"], values)
-    _told(connection, number, to, actor=actor, reason=reason, now=now, instead_of=instead_of)
-
-
-def _told(
-    connection: Connection,
-    number: int,
-    to: Stage,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
-    instead_of: int | None = None,
-) -> None:
     values = {"id": number, "stage": to, "now": now, "actor": actor, "reason": reason, "instead_of": instead_of}
+    connection.execute(_SQL["set_stage"], values)
     connection.execute(_SQL["add_change"], values)

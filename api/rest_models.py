@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from api import answers
+from api import model_answers
 from api.access import Admin, Viewer
 from api.answers import Words
 from api.paging import Name
@@ -15,21 +15,21 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/models")
-def list_models(request: Request, _caller: Viewer, profile: Name = None) -> list[answers.Model]:
+def list_models(request: Request, _caller: Viewer, profile: Name = None) -> list[model_answers.Model]:
     """All models, or those of a profile, newest first."""
-    return [answers.Model.model_validate(entry) for entry in parts(request).models.entries(profile)]
+    return [model_answers.Model.model_validate(entry) for entry in parts(request).models.entries(profile)]
 
 
 @router.get("/models/{profile}/{version}")
-def get_model(request: Request, _caller: Viewer, profile: Words, version: Words) -> answers.ModelDetail:
+def get_model(request: Request, _caller: Viewer, profile: Words, version: Words) -> model_answers.ModelDetail:
     """One model: its card, its history, what became of its findings, and whether its devices still send what it knows."""
     return _detail(parts(request).models, profile, version)
 
 
 @router.post("/models/{profile}/{version}/stage")
 def stage_model(
-    request: Request, caller: Admin, profile: Words, version: Words, change: answers.StageModel
-) -> answers.ModelDetail:
+    request: Request, caller: Admin, profile: Words, version: Words, change: model_answers.StageModel
+) -> model_answers.ModelDetail:
     """Makes a model live (what was live is retired), or retires it (nothing takes its place)."""
     models = parts(request).models
     act = models.promote if change.stage == "live" else models.retire
@@ -37,9 +37,9 @@ def stage_model(
     return _detail(models, profile, version)
 
 
-def _detail(models: ModelStore, profile: str, version: str) -> answers.ModelDetail:
+def _detail(models: ModelStore, profile: str, version: str) -> model_answers.ModelDetail:
     standing = models.standing(profile, version)
-    shown: dict[str, Any] = answers.Model.model_validate(standing.entry).model_dump()
+    shown: dict[str, Any] = model_answers.Model.model_validate(standing.entry).model_dump()
     shown |= {
         "fits": standing.fits,
         "history": standing.changes,
@@ -58,4 +58,4 @@ def _detail(models: ModelStore, profile: str, version: str) -> answers.ModelDeta
             "signals": list(seen.signals),
             "unknown_codes": list(seen.unknown_codes),
         }
-    return answers.ModelDetail.model_validate(shown)
+    return model_answers.ModelDetail.model_validate(shown)

@@ -77,6 +77,8 @@ def show(settings: Settings, profile: str, version: str) -> None:
     for change in standing.changes:
         history.add_row(_moment(change.at), change.stage, change.actor, change.instead_of or "", change.reason)
     console.print(history)
+    if features := standing.entry.card.get("features"):
+        console.print(f"its {len(features)} features: {', '.join(features)}")
 
 
 @model.command("compare")
@@ -159,9 +161,6 @@ def _show_card(console: Console, entry: Entry) -> None:
         console.print(f"  {name.replace('_', ' ')}: {_figure(value)}")
     for name, own in (card.get("components") or {}).items():
         console.print(f"  {name}: {own.get('failures', '?')} failures")
-    features = card.get("features") or []
-    if features:
-        console.print(f"features ({len(features)}): {', '.join(features)}")
 
 
 def _show_drift(console: Console, standing: Standing) -> None:
@@ -215,4 +214,6 @@ def _moment(time: datetime) -> str:
 
 
 def _figure(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) else "–"
+    if not isinstance(value, int | float):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
