@@ -1,5 +1,6 @@
 """Models in the database: staging by people and by rule with real tickets, comparison, drift."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -247,6 +248,20 @@ def test_a_live_model_that_is_seldom_right_is_taken_back_for_the_one_before(flee
     assert fleet.models().review() == 1
     assert fleet.stages() == ["retired", "retired"], "the one that failed does not come again"
     assert fleet.models().review() == 0
+
+
+def test_of_several_engines_one_takes_a_model_back(fleet: Fleet) -> None:
+    first = fleet.add("heater")
+    fleet.models().promote("box", first.version, actor="Dana", reason="looks good")
+    fleet.now += DAY
+    second = fleet.add("heater")
+    fleet.models().promote("box", second.version, actor="Dana", reason="newer")
+    fleet.now += DAY
+    _worked(fleet, second.version, 1, Resolution.NO_FAULT_FOUND)
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(lambda _: fleet.models().review(), range(4))) == 1
+    assert fleet.stages() == ["live", "retired"]
+    assert fleet.run("SELECT count(*) FROM model_change WHERE actor = 'Forewarn'") == [(2,)]
 
 
 def test_a_model_that_is_right_stays_and_others_findings_do_not_count(fleet: Fleet) -> None:
