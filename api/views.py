@@ -67,9 +67,13 @@ class Names:
         """Title of a signal."""
         return _title(self._profile.signals if self._profile else {}, name)
 
+    def measures(self, name: str) -> bool:
+        """Whether that is a signal of the profile."""
+        return self._profile is not None and name in self._profile.signals
+
     def source(self, name: str, unit: str) -> str:
         """Title of what a finding's evidence names: a signal, an error code that is counted, or a component's age."""
-        if self._profile and name in self._profile.signals:
+        if self.measures(name):
             return self.signal(name)
         if unit == "count":
             return f"Error code {name}, lately"
@@ -111,10 +115,11 @@ def _evidence(signal: Mapping[str, Any], names: Names) -> Evidence:
     unit = units.shown(str(signal.get("unit", "")))
     title = names.source(str(signal["signal"]), str(signal.get("unit", "")))
     seen, low, high = (_number(signal.get(key)) for key in ("seen", "normal_low", "normal_high"))
-    if unit == "h" and max(abs(value) for value in (seen, low, high, 0.0) if value is not None) >= 48:
+    measured = names.measures(str(signal["signal"]))
+    if not measured and unit == "h" and max(abs(value) for value in (seen, low, high, 0.0) if value is not None) >= 48:
         unit = "days"
         seen, low, high = (None if value is None else value / 24 for value in (seen, low, high))
-    if signal.get("unit") == "count":
+    if not measured and signal.get("unit") == "count":
         unit = "times"
     share = _number(signal.get("contribution"))
     known = [value for value in (seen, low, high) if value is not None]
