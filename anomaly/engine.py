@@ -151,7 +151,8 @@ class DetectionEngine:
             if (profile.name, "shadow") in self._used:
                 shadow = self._loaded(connection, profile, "shadow")
                 self._met(connection, shadow, due, judged_until)
-                store.apply_shadow(connection, shadow.model or 0, self._judged(connection, shadow, due, found))
+                changed = self._judged(connection, shadow, due, found)
+                store.apply_shadow(connection, shadow.model or 0, changed, self._clock())
         store.save_judged(
             connection,
             [(device, moment(ends[device]), spans[device].stored_at, seen[device]) for device, _, _ in members],

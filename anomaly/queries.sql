@@ -54,8 +54,8 @@ SELECT device_id, kind, component, failure_mode, severity, detector, version, be
  WHERE device_id = ANY(%(devices)s) AND closed_at IS NULL AND kind <> 'silence';
 
 -- open_shadow: what a shadow would have found
-INSERT INTO shadow_finding (model_id, device_id, component, failure_mode, began_at, opened_at, score, because)
-VALUES (%(model)s, %(device)s, %(component)s, %(failure_mode)s, %(began_at)s, %(at)s, %(score)s, %(because)s)
+INSERT INTO shadow_finding (model_id, device_id, component, failure_mode, began_at, opened_at, score, because, stored_at)
+VALUES (%(model)s, %(device)s, %(component)s, %(failure_mode)s, %(began_at)s, %(at)s, %(score)s, %(because)s, %(now)s)
 ON CONFLICT (model_id, device_id, component, failure_mode) WHERE closed_at IS NULL DO NOTHING;
 
 -- close_shadow: it is over

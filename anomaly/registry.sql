@@ -22,5 +22,18 @@ SELECT packed, sha256 FROM model WHERE id = %(id)s;
 -- set_stage: a model's new stage
 UPDATE model SET stage = %(stage)s, staged_at = %(now)s, staged_by = %(actor)s, reason = %(reason)s WHERE id = %(id)s;
 
--- add_change: who gave a model which stage, when and why
-INSERT INTO model_change (model_id, at, stage, actor, reason) VALUES (%(id)s, %(now)s, %(stage)s, %(actor)s, %(reason)s);
+-- add_change: who gave a model which stage, when and why, and whose place it took
+INSERT INTO model_change (model_id, at, stage, actor, reason, instead_of)
+VALUES (%(id)s, %(now)s, %(stage)s, %(actor)s, %(reason)s, %(instead_of)s);
+
+-- changes: which stages a model had, newest first
+SELECT c.at, c.stage, c.actor, c.reason, b.version AS instead_of
+  FROM model_change c LEFT JOIN model b ON b.id = c.instead_of
+ WHERE c.model_id = %(id)s ORDER BY c.id DESC;
+
+-- save_drift: the newest look at what a model is shown
+INSERT INTO model_drift (model_id, at, found) VALUES (%(id)s, %(now)s, %(found)s)
+ON CONFLICT (model_id) DO UPDATE SET at = excluded.at, found = excluded.found;
+
+-- drift: the newest look at what a model is shown
+SELECT at, found FROM model_drift WHERE model_id = %(id)s;

@@ -102,8 +102,8 @@ def open_findings(connection: Connection, ids: Sequence[int], at: Mapping[int, d
     ]
 
 
-def apply_shadow(connection: Connection, model: int, changes: Iterable[FindingChange]) -> None:
-    """Writes what a shadow found."""
+def apply_shadow(connection: Connection, model: int, changes: Iterable[FindingChange], now: datetime) -> None:
+    """Writes what a shadow found. `now` is the server's time."""
     for change in changes:
         if change.change is not Change.EXTENDED:
             name = "open_shadow" if change.change is Change.OPENED else "close_shadow"
@@ -116,6 +116,7 @@ def apply_shadow(connection: Connection, model: int, changes: Iterable[FindingCh
                 "at": change.at,
                 "score": change.score,
                 "because": change.because,
+                "now": now,
             }
             connection.execute(_SQL[name], values)
 

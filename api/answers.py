@@ -105,6 +105,10 @@ class DeviceDetail(Device):
 
 
 class Finding(Answer):
+    """`remaining_*_d`: the days from `extended_at` before which one in ten, half and nine in ten such components fail; None
+    while that is not predictable.
+    """
+
     id: int
     device: str
     ticket: int | None
@@ -122,6 +126,9 @@ class Finding(Answer):
     peak_score: float | None
     because: str
     evidence: dict[str, Any]
+    remaining_p10_d: float | None
+    remaining_p50_d: float | None
+    remaining_p90_d: float | None
 
 
 class Notice(Answer):
@@ -153,6 +160,8 @@ class TimelineEntry(Answer):
 
 
 class Ticket(Answer):
+    """`remaining_*_d` are those of its newest finding, in days from `remaining_from`."""
+
     id: int
     device: str
     profile: str
@@ -171,6 +180,10 @@ class Ticket(Answer):
     notice_state: str | None
     notice_due_at: UtcTime | None
     notice_sent_at: UtcTime | None
+    remaining_from: Annotated[UtcTime | None, Field(validation_alias="extended_at")]
+    remaining_p10_d: float | None
+    remaining_p50_d: float | None
+    remaining_p90_d: float | None
 
 
 class TicketDetail(Ticket):

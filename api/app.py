@@ -9,7 +9,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import dead_letter_pages, health, pages, problems, rest, rest_ingest
+from api import dead_letter_pages, health, model_pages, pages, problems, rest, rest_ingest, rest_models
 from api.access import Access
 from api.border import Border
 from api.parts import Parts
@@ -18,6 +18,8 @@ from core.clock import Clock, utc_now
 from core.database import Database
 from core.profile import Profiles
 from core.settings import Settings
+from proactive.models import ModelStore
+from proactive.staging import Rules
 from proactive.store import TicketStore
 
 STATIC = Path(__file__).parent / "static"
@@ -26,6 +28,7 @@ STATIC = Path(__file__).parent / "static"
 def create_app(settings: Settings, database: Database, *, clock: Clock = utc_now) -> FastAPI:
     """The API and the pages over `database`, which the caller closes."""
     console = ConsoleStore(database)
+    profiles = Profiles(settings.profile_dir)
     metrics = health.Metrics(console)
     app = FastAPI(
         title="Forewarn",
@@ -45,13 +48,15 @@ def create_app(settings: Settings, database: Database, *, clock: Clock = utc_now
         database=database,
         console=console,
         tickets=TicketStore(database, clock),
-        profiles=Profiles(settings.profile_dir),
+        models=ModelStore(database, profiles, Rules.of(settings), clock),
+        profiles=profiles,
         clock=clock,
     )
     problems.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(health.router)
-    for router in (rest.router, rest_ingest.router, pages.router, dead_letter_pages.router):
+    routers = (rest, rest_ingest, rest_models, pages, dead_letter_pages, model_pages)
+    for router in (module.router for module in routers):
         app.include_router(router)
     return app
 

@@ -1,7 +1,7 @@
 """What every page of the console needs: its head, the titles of a device's parts, and addresses with a query."""
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from api import views
 from api.access import Caller, Role
@@ -24,3 +24,8 @@ def address(path: str, **query: str | None) -> str:
     """A path with those values of `query` that are set."""
     filled = {key: value for key, value in query.items() if value}
     return f"{path}?{urlencode(filled)}" if filled else path
+
+
+def place(*parts: str) -> str:
+    """A path of names, which may hold anything."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)

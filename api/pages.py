@@ -13,6 +13,7 @@ from api.answers import Number, Words
 from api.chart import facts
 from api.frame import address, frame, names_of
 from api.parts import Parts, parts
+from api.prognosis import time_to_failure
 from api.rendering import page
 from api.store import TicketFilter
 from core.database import Row
@@ -160,6 +161,7 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
         findings=findings,
         worst=worst,
         evidence=views.evidence(worst, names) if worst else [],
+        remaining=_remaining(part, worst, row) if worst else "",
         tickets=[_with_words(part, ticket) for ticket in tickets],
         readings=readings,
         bands=bands,
@@ -255,6 +257,7 @@ def _ticket_page(
         names=names,
         findings=findings,
         evidence=views.evidence(findings[0], names) if findings else [],
+        remaining=_remaining(part, findings[0], row) if findings else "",
         playbook=names.playbook(row["failure_mode"]),
         timeline=part.console.timeline(number),
         notices=part.console.notices(limit=PAGE, ticket=number),
@@ -280,7 +283,13 @@ def _count(counts: list[Row], state: str) -> tuple[dict[str, int], dict[str, int
 
 
 def _with_words(part: Parts, row: Row) -> Row:
-    return {**row, "names": names_of(part, row), "notice": views.notice_line(row, part.clock())}
+    words = {"names": names_of(part, row), "notice": views.notice_line(row, part.clock())}
+    return {**row, **words, "remaining": _remaining(part, row, row)}
+
+
+def _remaining(part: Parts, finding: Row, device: Row) -> str:
+    profile = part.profile(device["profile"])
+    return time_to_failure(finding, profile.horizon if profile else None, part.clock())
 
 
 def _back(number: int, done: str) -> Response:

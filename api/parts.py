@@ -9,6 +9,7 @@ from core.clock import Clock
 from core.database import Database
 from core.profile import Profile, Profiles
 from core.settings import Settings
+from proactive.models import ModelStore
 from proactive.store import TicketStore
 
 
@@ -20,12 +21,14 @@ class Parts:
     database: Database
     console: ConsoleStore
     tickets: TicketStore
+    models: ModelStore
     profiles: Profiles
     clock: Clock
 
     def profile(self, name: str) -> Profile | None:
         """The profile `name`; None when its file is gone, which must not take a device's pages away."""
-        return self.profiles[name] if name in self.profiles else None  # noqa: SIM401 — `get` would raise NotFound
+        found: Profile | None = self.profiles.get(name)
+        return found
 
 
 def parts(request: Request) -> Parts:

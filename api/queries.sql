@@ -26,9 +26,12 @@ SELECT p.id, p.device, p.profile, p.component, p.failure_mode, p.state, p.resolu
        (SELECT min(f.began_at) FROM ticket_finding l JOIN finding f ON f.id = l.finding_id
         WHERE l.ticket_id = p.id) AS since,
        n.state AS notice_state, n.channel AS notice_channel, n.due_at AS notice_due_at, n.sent_at AS notice_sent_at,
-       n.attempts AS notice_attempts, n.reason AS notice_reason
+       n.attempts AS notice_attempts, n.reason AS notice_reason,
+       r.extended_at, r.closed_at, r.remaining_p10_d, r.remaining_p50_d, r.remaining_p90_d
 FROM page p
 LEFT JOIN customer c ON c.id = p.customer_id
+LEFT JOIN LATERAL (SELECT f.* FROM ticket_finding l JOIN finding f ON f.id = l.finding_id
+                   WHERE l.ticket_id = p.id ORDER BY f.id DESC LIMIT 1) r ON true
 LEFT JOIN LATERAL (SELECT * FROM notice n WHERE n.ticket_id = p.id ORDER BY n.id DESC LIMIT 1) n ON true
 ORDER BY p.need, p.rank, p.id DESC;
 
@@ -117,7 +120,7 @@ ORDER BY bucket;
 -- findings: one page of findings, newest first.
 SELECT f.id, d.name AS device, d.profile, f.kind, f.component, f.failure_mode, f.severity, f.detector, f.version,
        f.began_at, f.opened_at, f.extended_at, f.closed_at, f.score, f.peak_score, f.because, f.evidence,
-       l.ticket_id AS ticket
+       f.remaining_p10_d, f.remaining_p50_d, f.remaining_p90_d, l.ticket_id AS ticket
 FROM finding f
 JOIN device d ON d.id = f.device_id
 LEFT JOIN ticket_finding l ON l.finding_id = f.id

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api import views
 from api.parts import parts
+from api.prognosis import NOT_YET, OVER
 
 _HERE = Path(__file__).parent
 
@@ -45,6 +46,7 @@ _TEMPLATES.globals.update(
     SEVERITIES=views.SEVERITIES,
     RESOLUTIONS=views.RESOLUTIONS,
     HAPPENINGS=views.HAPPENINGS,
+    NO_PROGNOSIS=(NOT_YET, OVER),
 )
 
 

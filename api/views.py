@@ -67,6 +67,19 @@ class Names:
         """Title of a signal."""
         return _title(self._profile.signals if self._profile else {}, name)
 
+    def measures(self, name: str) -> bool:
+        """Whether that is a signal of the profile."""
+        return self._profile is not None and name in self._profile.signals
+
+    def source(self, name: str, unit: str) -> str:
+        """Title of what a finding's evidence names: a signal, an error code that is counted, or a component's age."""
+        if self.measures(name):
+            return self.signal(name)
+        if unit == "count":
+            return f"Error code {name}, lately"
+        known = self._profile.components if self._profile else {}
+        return f"{self.component(name)}: time in place" if name in known or unit == "h" else _words(name)
+
     def unit(self, name: str) -> str:
         """A signal's unit as people read it."""
         known = self._profile.signals.get(name) if self._profile else None
@@ -100,7 +113,14 @@ def evidence(finding: Row, names: Names) -> list[Evidence]:
 
 def _evidence(signal: Mapping[str, Any], names: Names) -> Evidence:
     unit = units.shown(str(signal.get("unit", "")))
+    title = names.source(str(signal["signal"]), str(signal.get("unit", "")))
     seen, low, high = (_number(signal.get(key)) for key in ("seen", "normal_low", "normal_high"))
+    measured = names.measures(str(signal["signal"]))
+    if not measured and unit == "h" and max(abs(value) for value in (seen, low, high, 0.0) if value is not None) >= 48:
+        unit = "days"
+        seen, low, high = (None if value is None else value / 24 for value in (seen, low, high))
+    if not measured and signal.get("unit") == "count":
+        unit = "times"
     share = _number(signal.get("contribution"))
     known = [value for value in (seen, low, high) if value is not None]
     least, most = (min(known), max(known)) if known else (0.0, 1.0)
@@ -112,7 +132,7 @@ def _evidence(signal: Mapping[str, Any], names: Names) -> Evidence:
     start = place(low) if low is not None else 0.0
     end = place(high) if high is not None else 100.0
     return Evidence(
-        title=names.signal(str(signal["signal"])),
+        title=title,
         seen=quantity(seen, unit),
         normal=_band(low, high, unit),
         share=f"{share:.0%}" if share is not None else "",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import click
 from apscheduler.schedulers.blocking import BlockingScheduler
 
+from anomaly import watch
 from core import log
 from core.clock import utc_now
 from core.database import Database
@@ -17,6 +18,8 @@ from proactive.channels.email import Email
 from proactive.contact import QuietHours
 from proactive.engine import Engine
 from proactive.letter import Sender
+from proactive.models import ModelStore
+from proactive.staging import Rules
 from proactive.store import Outbox, TicketStore
 from telemetry import storage
 
@@ -45,6 +48,11 @@ def build(settings: Settings, database: Database) -> Engine:
     )
 
 
+def model_store(settings: Settings, database: Database) -> ModelStore:
+    """What stages models, by the rules of the settings."""
+    return ModelStore(database, Profiles(settings.profile_dir), Rules.of(settings), utc_now)
+
+
 @click.command()
 @click.option("--once", is_flag=True, help="Do one turn and end.")
 @click.pass_obj
@@ -57,6 +65,7 @@ def engine(settings: Settings, *, once: bool) -> None:
             running.triage()
             running.send_due()
             running.tidy()
+            model_store(settings, database).review()
             return
         scheduler = BlockingScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
         often = settings.engine_interval.total_seconds()
@@ -65,6 +74,9 @@ def engine(settings: Settings, *, once: bool) -> None:
         scheduler.add_job(_unless_away(running.tidy), "interval", minutes=5)
         scheduler.add_job(_unless_away(lambda: storage.roll_up(database)), "interval", minutes=5)
         scheduler.add_job(_unless_away(lambda: _tidy(settings, database)), "interval", hours=1)
+        models, profiles = model_store(settings, database), Profiles(settings.profile_dir)
+        scheduler.add_job(_unless_away(models.review), "interval", minutes=5)
+        scheduler.add_job(_unless_away(lambda: watch.look(database, profiles, utc_now())), "interval", hours=1)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: scheduler.shutdown(wait=False))
         _log.info("engine runs", interval_s=often)

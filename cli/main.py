@@ -24,6 +24,7 @@ COMMANDS = {
     "replay": "cli.replay:replay",
     "backtest": "cli.backtest:backtest",
     "train": "cli.train:train",
+    "model": "cli.model:model",
     "demo": "cli.demo:demo",
 }
 

@@ -77,7 +77,7 @@ def train(
         entry = registry.add(connection, model, actor="forewarn train", reason="trained", now=utc_now())
     click.echo(
         f"{entry.profile} {entry.version} is stored and watches as a shadow: it opens no ticket."
-        f" `forewarn model promote {entry.profile} {entry.version}` lets it judge."
+        f" `forewarn model promote {entry.profile} {entry.version} --reason WHY` lets it judge."
     )
 
 

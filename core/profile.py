@@ -369,6 +369,10 @@ class Profiles(Mapping[str, Profile]):
         except KeyError:
             raise NotFound("device profile", name) from None
 
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The profile, or `default`: that of `Mapping` waits for a KeyError."""
+        return self._by_name.get(name, default)
+
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
 

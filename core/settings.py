@@ -83,6 +83,25 @@ class Settings(BaseSettings):
         timedelta(seconds=2), description="Pause between two looks of `forewarn engine` at findings and due notices."
     )
 
+    model_promotion: bool = Field(
+        False,
+        description="Whether a shadow model that proves no worse than what is live goes live by itself: see docs/models.md.",
+    )
+    model_promotion_after: Duration = Field(
+        timedelta(days=14), description="How long a shadow watches before it may go live by itself."
+    )
+    model_verdicts: int = Field(
+        10,
+        ge=1,
+        description="Solved tickets (confirmed or no fault found) without which no model is promoted or taken back.",
+    )
+    model_least_precision: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Confirmed share of its tickets below which a live model is taken back; 0 takes none back by itself.",
+    )
+
     http_host: str = Field("127.0.0.1", description="Address the API and the pages listen on.")
     http_port: int = Field(8000, ge=0, le=65535, description="Port the API and the pages listen on.")
     public_url: str = Field(

@@ -20,6 +20,7 @@ from cli.embedded import free_port
 from core.clock import utc_now
 from core.database import Database
 from tests.conftest import RAN_ON, Server, missing, wait_for
+from tests.models import seed_models
 from tests.seed import seed
 
 TOKEN = "a token of the browser tests"
@@ -50,6 +51,7 @@ def site(postgresql: Server, vendor_files: None, tmp_path_factory: pytest.TempPa
     url = postgresql.url_of("browser")
     with Database(url) as database:
         seed(database, utc_now())
+        seed_models(database, utc_now())
     port = free_port()
     log = tmp_path_factory.mktemp("api") / "log"
     environment = os.environ | {

@@ -4,6 +4,7 @@
 """
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from selenium.webdriver.support.ui import Select
 from tests.browser.conftest import TOKEN, Browser
 from tests.seed import FRIDGE
 
+SHADOW = f"{datetime.now(UTC) - timedelta(days=12):%Y-%m-%d}.1"
 PAGES = {
     "sign-in": "/sign-in",
     "queue": "/",
@@ -23,10 +25,13 @@ PAGES = {
     "device": f"/devices/{FRIDGE}",
     "device-without-profile": "/devices/washer-lyon-1",
     "dead-letters": "/dead-letters",
+    "models": "/models",
+    "model": f"/models/fridge/{SHADOW}",
     "ticket": "/tickets/7",
     "ticket-closed": "/tickets/1",
     "not-found": "/tickets/999",
 }
+LIVE = f"{datetime.now(UTC) - timedelta(days=25):%Y-%m-%d}.1"
 PAINTED = "document.getElementById('chart')?.dataset.painted"
 # How many of the chart's pixels are of a line's colour, not of paper, grid or shade.
 INK = """
@@ -165,6 +170,31 @@ def test_each_page_is_light_accessible_and_stays_here(browser: Browser, axe: str
         complaints = browser.complaints()
         assert [c for c in complaints if name != "not-found" or "404" not in c] == [], name
     assert {urlsplit(url).hostname for url in browser.requested} == {"127.0.0.1"}
+
+
+def test_an_admin_promotes_a_shadow_and_takes_it_back(browser: Browser) -> None:
+    browser.size(1440)
+    sign_in(browser)
+    driver = browser.driver
+    driver.find_element(By.LINK_TEXT, "Models").click()
+    browser.until("document.querySelector('h1').textContent === 'Models'")
+    driver.find_element(By.LINK_TEXT, SHADOW).click()
+    browser.until(f"document.querySelector('h1').textContent === 'Model {SHADOW}'")
+    assert "It stays a shadow" in driver.find_element(By.CSS_SELECTOR, "[aria-labelledby=rules]").text
+    assert "1 signal no longer looks" in driver.find_element(By.CSS_SELECTOR, "[aria-labelledby=drift]").text
+    driver.find_element(By.ID, "reason").send_keys("It found the compressor a day before.")
+    driver.find_element(By.XPATH, "//button[text()='Let it judge']").click()
+    browser.until("document.querySelector('.said')?.textContent.startsWith('It judges now')")
+    assert driver.find_element(By.ID, "standing").text.startswith("Live")
+    newest = driver.find_element(By.CSS_SELECTOR, ".timeline li").text
+    assert f"Live in place of {LIVE}" in newest
+    assert "It found the compressor a day before." in newest
+    driver.find_element(By.ID, "reason").send_keys("Only a test.")
+    driver.find_element(By.XPATH, "//button[text()='Retire it']").click()
+    browser.until("document.querySelector('.said')?.textContent.startsWith('It is retired')")
+    browser.open("/models")
+    assert "No model is live" in driver.find_element(By.ID, "main").text
+    assert browser.complaints() == []
 
 
 def violations(browser: Browser, axe: str) -> list[str]:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from api import dead_letter_pages, health, pages, rest, rest_ingest
+from api import dead_letter_pages, health, model_pages, pages, rest, rest_ingest, rest_models
 from api.access import COOKIE, local_path
 from api.app import create_app
 from cli.api import token as token_command
@@ -47,17 +47,19 @@ def bearer(token: str) -> dict[str, str]:
 
 def routes() -> list[tuple[str, str]]:
     found = []
-    for router in (health.router, rest.router, rest_ingest.router, pages.router, dead_letter_pages.router):
-        for route in router.routes:
+    modules = (health, rest, rest_ingest, rest_models, pages, dead_letter_pages, model_pages)
+    for module in modules:
+        for route in module.router.routes:
             assert isinstance(route, APIRoute)
             path = route.path.replace("{name}", "fridge-gdynia-07").replace("{ticket}", "7")
+            path = path.replace("{profile}", "fridge").replace("{version}", "2026-11-01.1")
             found += [(method, path) for method in route.methods or ()]
     return found
 
 
 def test_each_route_but_the_open_ones_refuses_a_stranger(client: TestClient) -> None:
     assert len(routes()) > 20
-    assert len(client.app.routes) == 6, "a router that this test does not know"  # type: ignore[attr-defined]
+    assert len(client.app.routes) == 8, "a router that this test does not know"  # type: ignore[attr-defined]
     for method, path in routes():
         for headers in ({}, bearer("wrong"), {"Authorization": "Basic Zm9vOmJhcg=="}, {"Cookie": f"{COOKIE}=forged"}):
             answer = client.request(method, path, headers={**OWN, **headers})

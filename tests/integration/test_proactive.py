@@ -120,6 +120,16 @@ def test_another_component_is_another_ticket(desk: Desk) -> None:
     assert len(desk.tickets()) == 2
 
 
+def test_a_finding_of_a_device_whose_profile_is_gone_still_becomes_a_ticket(desk: Desk, mailbox: MailSink) -> None:
+    desk.run("UPDATE device SET profile = 'gone' WHERE id = 1")
+    desk.find(1)
+    desk.find(2)
+    desk.turn()
+    assert len(desk.tickets()) == 2
+    assert mailbox.messages() == []
+    assert desk.run("SELECT subject FROM ticket WHERE device_id = 1") == [("compressor: abnormal behaviour",)]
+
+
 def test_two_engines_at_once_open_one_ticket(desk: Desk, mailbox: MailSink) -> None:
     for device in (1, 2):
         for mode, component in (("compressor_wear", "compressor"), ("gasket_leak", "door_gasket")):

@@ -79,3 +79,33 @@ def test_a_cursor_comes_back_as_it_was() -> None:
     assert cursor.decode(cursor.encode("pümp"), str) == ("pümp",)
     with pytest.raises(InvalidInput):
         cursor.numbers(cursor.encode(True), 1)
+
+
+def test_evidence_names_error_codes_and_the_age_of_components() -> None:
+    names = views.Names("fridge", Profiles()["fridge"])
+    code, age, young = views.evidence(
+        finding(
+            signals=[
+                {"signal": "ERR_5a", "unit": "count", "normal_low": 0.0, "normal_high": 0.1, "seen": 1.7},
+                {"signal": "compressor", "unit": "h", "normal_low": 48.0, "normal_high": 2400.0, "seen": 4800.0},
+                {"signal": "compressor", "unit": "h", "normal_low": 1.0, "normal_high": 20.0, "seen": 30.0},
+            ]
+        ),
+        names,
+    )
+    assert (code.title, code.seen, code.normal) == ("Error code ERR_5a, lately", "1.7 times", "0 to 0.1 times")
+    assert (age.title, age.seen, age.normal) == ("Compressor: time in place", "200 days", "2 to 100 days")
+    assert young.seen == "30 h"
+
+
+def test_a_signal_that_counts_or_is_measured_in_hours_keeps_its_unit() -> None:
+    fridge = Profiles()["fridge"]
+    power = fridge.signals["power"]
+    profile = fridge.model_copy(
+        update={"signals": {unit: power.model_copy(update={"unit": unit}) for unit in ("count", "h")}}
+    )
+    seen = views.evidence(
+        finding(signals=[{"signal": unit, "unit": unit, "seen": 240.0} for unit in ("count", "h")]),
+        views.Names("fridge", profile),
+    )
+    assert [(one.title, one.seen) for one in seen] == [("Electric power", "240"), ("Electric power", "240 h")]

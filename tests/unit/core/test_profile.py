@@ -104,3 +104,9 @@ def test_the_same_name_twice_in_one_folder(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(FRIDGE)
     with pytest.raises(InvalidProfile, match=r"b\.yaml:1: profile: 'fridge' stands in .*a\.yaml too"):
         Profiles(tmp_path)
+
+
+def test_a_profile_that_is_gone_is_none_where_one_asks_so() -> None:
+    assert Profiles().get("gone") is None
+    with pytest.raises(NotFound):
+        Profiles()["gone"]
