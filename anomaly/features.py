@@ -25,9 +25,6 @@ _FIRST = 1 / 8
 _COUNTS = (1 / 2, 4.0)
 """Error codes are counted with these shares of the horizon as time constants."""
 
-_HOUR = "hour_of_day"
-"""Devices have a rhythm of the day, and so have the people who use and mend them. UTC."""
-
 Matrix = NDArray[np.float32]
 
 
@@ -80,8 +77,8 @@ class Features:
             sources += list(self._codes)
         names += [f"{component}.in_place" for component in self._components]
         sources += list(self._components)
-        names += [*self._attributes, _HOUR]
-        sources += [*self._attributes, _HOUR]
+        names += list(self._attributes)
+        sources += list(self._attributes)
         self.names = tuple(names)
         """[F] what each number is."""
         self.sources = tuple(sources)
@@ -144,7 +141,6 @@ class Features:
                 *(state["code_n"][:, :, at] for at in range(len(_COUNTS))),
                 now - state["since"],
                 state["attributes"],
-                now * self._tick / 3.6e9 % 24.0,
             ]
         return np.concatenate(parts, axis=1).astype(np.float32)
 

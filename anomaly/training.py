@@ -30,10 +30,18 @@ _FEWEST = 5
 _FEWEST_LIVES = 20
 """Failures from which on the remaining time is learnt too."""
 _FEW = 50
-"""Fewer failures than these are learnt from with smaller models: ticks before the same failure are no examples of their own."""
-_REST: dict[str, Any] = {"learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 40, "l2_regularization": 2.0}
-_SMALL: dict[str, Any] = {**_REST, "max_leaf_nodes": 4, "min_samples_leaf": 100}
-_ROUNDS, _SMALL_ROUNDS = 80, 30
+"""Fewer failures than these are learnt from with smaller models."""
+_CHANCE: dict[str, Any] = {"learning_rate": 0.1, "max_leaf_nodes": 6, "max_iter": 60, "l2_regularization": 2.0}
+_SMALL: dict[str, Any] = {**_CHANCE, "max_leaf_nodes": 4, "max_iter": 30}
+_TOGETHER = 8
+"""Ticks before one failure are no examples of their own: a leaf holds as many as lead up to so many failures."""
+_REST: dict[str, Any] = {
+    "learning_rate": 0.1,
+    "max_leaf_nodes": 8,
+    "max_iter": 80,
+    "min_samples_leaf": 40,
+    "l2_regularization": 2.0,
+}
 _REACHES = (1.0, 1 / 2, 1 / 4, 1 / 8)
 """How early signs show differs: a model answers for failures within the share of the horizon that foresees most."""
 _MOST_MISSING = 0.5
@@ -264,10 +272,10 @@ def _chance(
     near = examples.remaining[:, component] <= reach
     # Without weights, which boosting takes several times as long with: calibration brings the drawing of examples back in.
     return HistGradientBoostingClassifier(
-        max_iter=_SMALL_ROUNDS if few else _ROUNDS,
+        min_samples_leaf=max(20, round(_TOGETHER * reach)),
         early_stopping=False,
         random_state=seed,
-        **(_SMALL if few else _REST),
+        **(_SMALL if few else _CHANCE),
     ).fit(_told(examples.rows[member]), near[member])
 
 
@@ -280,7 +288,7 @@ def _rest(examples: Examples, component: int, devices: Bools, horizon: float, se
     drawn = np.random.default_rng(seed).permutation(len(far))[len(at) - len(far) :]
     at = np.setdiff1d(at, far[drawn])
     rows, ticks = _told(examples.rows[at]), target[at]
-    kind = partial(HistGradientBoostingRegressor, max_iter=_ROUNDS, early_stopping=False, random_state=seed, **_REST)
+    kind = partial(HistGradientBoostingRegressor, early_stopping=False, random_state=seed, **_REST)
     low = kind(loss="quantile", quantile=0.1).fit(rows, ticks)
     # The mean stands for the median: boosting finds it far better, since the median's gradient is a sign alone.
     middle = kind(loss="squared_error").fit(rows, ticks)

@@ -187,7 +187,7 @@ def _cluster(address: str | None) -> contextlib.AbstractContextManager[object]:
         raise InvalidInput("--dask needs the extra: pip install 'forewarn[dask]'") from None
     stack = ExitStack()
     try:
-        stack.enter_context(Client(address, timeout="10s"))
+        stack.enter_context(Client(address, timeout="5s"))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"--dask {address}: no scheduler answers there: {error}") from None
     stack.enter_context(joblib.parallel_config(backend="dask"))

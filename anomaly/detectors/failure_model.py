@@ -119,7 +119,7 @@ class FailureModel:
         shares = fall / (fall.sum() or 1.0)
         found = [self._evidence(source, float(share), row[0]) for source, share in zip(sources, shares, strict=True)]
         told = [e for e in found if e is not None and e.contribution >= _TELLING]
-        # What has no band to be told, like the hour of the day, leaves its share to the others.
+        # What has no band to be told leaves its share to the others.
         whole = sum(e.contribution for e in told) or 1.0
         return sorted((replace(e, contribution=e.contribution / whole) for e in told), key=lambda e: -e.contribution)
 

@@ -67,7 +67,6 @@ def test_codes_are_counted_and_aged_also_where_nothing_was_measured() -> None:
     assert first["E9.count_0.5"] == pytest.approx(np.exp(-1))
     assert np.isnan(second["E7.ago"])
     assert second["E7.count_0.5"] == 0
-    assert first["hour_of_day"] == 10
 
 
 def test_attributes_are_numbers_or_places_among_the_texts_that_were_learnt() -> None:
