@@ -25,7 +25,7 @@ from telemetry.window import Bools, Floats, Ints, Window
 FOLDS = 3
 _MOST_ROWS = 300_000
 """Ticks of devices to learn from; of longer histories the healthy ticks are drawn."""
-_FEWEST = 5
+FEWEST = 5
 """Failures of a component, on different devices or not, from which on a model of it is worth its name."""
 _FEWEST_LIVES = 20
 """Failures from which on the remaining time is learnt too."""
@@ -165,7 +165,7 @@ def learn(
     names = list(profile.components)
     fold_of = _folds(examples, horizon, devices)
     lives = [_lives(examples, at, tick) for at in range(len(names))]
-    known = [at for at in range(len(names)) if lives[at] >= _FEWEST and _everywhere(examples, at, horizon, fold_of)]
+    known = [at for at in range(len(names)) if lives[at] >= FEWEST and _everywhere(examples, at, horizon, fold_of)]
     if not known:
         return None
     run = Parallel(n_jobs=jobs)

@@ -1,6 +1,8 @@
 """`forewarn engine`: the proactive engine as a process, its turns scheduled by APScheduler."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import click
@@ -77,11 +79,20 @@ def engine(settings: Settings, *, once: bool) -> None:
         models, profiles = model_store(settings, database), Profiles(settings.profile_dir)
         scheduler.add_job(_unless_away(models.review), "interval", minutes=5)
         scheduler.add_job(_unless_away(lambda: watch.look(database, profiles, utc_now())), "interval", hours=1)
+        if settings.train_every:
+            scheduler.add_job(_learn, "interval", seconds=settings.train_every.total_seconds())
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: scheduler.shutdown(wait=False))
         _log.info("engine runs", interval_s=often)
         with Heartbeat(database, part="engine", instance=this_process(), now=utc_now):
             scheduler.start()
+
+
+def _learn() -> None:
+    """Learns models anew where that is due, in a process of its own: it takes long and all of a core."""
+    done = subprocess.run([sys.executable, "-m", "cli", "train", "--when-due", "--jobs", "1"], check=False)
+    if done.returncode:
+        _log.error("learning models failed; it is tried again next time", exit_code=done.returncode)
 
 
 def _tidy(settings: Settings, database: Database) -> None:

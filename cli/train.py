@@ -1,6 +1,8 @@
 """`forewarn train`: learns a model of a profile from its history, and lays it beside what judges now, as a shadow."""
 
 import contextlib
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,17 +24,23 @@ from anomaly.judgement.failures import BUDGETS, Row
 from anomaly.judgement.rules import Length, Rules, duration, span
 from anomaly.model import Model, hash_of
 from cli.history import Files, bars, opened, profile_of
+from core import log
 from core.clock import utc_now
 from core.database import Database
 from core.errors import InvalidInput
-from core.profile import Profile
+from core.profile import Profile, Profiles
 from core.settings import Settings
+from proactive.learning import Learning, due
+from proactive.store import TicketStore
+
+_log = log.get(__name__)
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.option("--profile", "profile_name", required=True, help="Name of a profile, or a profile's file.")
+@click.option("--profile", "profile_name", help="Name of a profile, or a profile's file.")
+@click.option("--when-due", is_flag=True, help="From the database, all profiles for which enough new was confirmed.")
 @click.option("--from-database", is_flag=True, help="Learn from what is stored, and from tickets solved as confirmed.")
 @click.option("--since", help="With --from-database: from this date on. [default: all that is stored]")
 @click.option("--telemetry", multiple=True, type=_FILE, help="CSV or Parquet: device, time, a column for each signal.")
@@ -40,7 +48,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--maintenance", type=_FILE, help="Replaced components: device, time, component.")
 @click.option("--devices", type=_FILE, help="Attributes of devices: device, a column for each.")
 @click.option("--failures", type=_FILE, help="Failures: device, time, component.")
-@click.option("--lead", default="12h", show_default=True, help="How long before a failure it must be told.")
+@click.option("--lead", help="How long before a failure it must be told. [default: a quarter of the profile's horizon]")
 @click.option("--jobs", default=-1, show_default="all cores", help="Fits at the same time.")
 @click.option("--dask", metavar="ADDRESS", help="Fit on a Dask cluster, by the address of its scheduler.")
 @click.option("--dry-run", is_flag=True, help="Show what would be stored, and store nothing.")
@@ -48,7 +56,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 def train(
     settings: Settings,
     *,
-    profile_name: str,
+    profile_name: str | None,
+    when_due: bool,
     from_database: bool,
     since: str | None,
     telemetry: tuple[Path, ...],
@@ -56,25 +65,66 @@ def train(
     maintenance: Path | None,
     devices: Path | None,
     failures: Path | None,
-    lead: str,
+    lead: str | None,
     jobs: int,
     dask: str | None,
     dry_run: bool,
 ) -> None:
     """Learn thresholds and models from history; what comes out only watches until a person promotes it."""
-    profile = profile_of(settings, profile_name)
+    if (profile_name is None) != when_due:
+        raise InvalidInput("give either --profile NAME or --when-due")
+    ahead = duration(lead, "--lead") if lead else None
+    with _cluster(dask):
+        if profile_name is not None:
+            files = Files(
+                telemetry=telemetry, events=events, maintenance=maintenance, devices=devices, failures=failures
+            )
+            profile = profile_of(settings, profile_name)
+            _train(settings, profile, files, ahead, "trained", since, jobs, from_database=from_database, dry=dry_run)
+            return
+        for profile, why in _due(settings):
+            _train(settings, profile, Files(), ahead, str(why), since, jobs, from_database=True, dry=dry_run)
+
+
+def _due(settings: Settings) -> Iterator[tuple[Profile, Learning]]:
+    """The profiles for which a model is to be learnt anew, and why."""
+    url = settings.database_url.get_secret_value()
+    with Database(url, name="forewarn-train") as database:
+        tickets = TicketStore(database, utc_now)
+        for profile in Profiles(settings.profile_dir).values():
+            confirmed = Counter(component for _, component, _ in tickets.confirmed_faults(profile.name))
+            with database.transaction() as connection:
+                newest = next(iter(registry.entries(connection, profile.name)), None)
+            same = newest is not None and newest.profile_hash == hash_of(profile)
+            why = due(confirmed, newest.card if newest else None, same_profile=same)
+            _log.info("models", profile=profile.name, decision=why.name.lower(), because=str(why))
+            if why.acts:
+                yield profile, why
+
+
+def _train(
+    settings: Settings,
+    profile: Profile,
+    files: Files,
+    lead: int | None,
+    reason: str,
+    since: str | None,
+    jobs: int,
+    *,
+    from_database: bool,
+    dry: bool,
+) -> None:
     console = Console(stderr=True)
-    files = Files(telemetry=telemetry, events=events, maintenance=maintenance, devices=devices, failures=failures)
+    ahead = lead if lead is not None else round(profile.horizon.total_seconds() * 1e6) // 4
     with ExitStack() as stack:
         history, labels = opened(stack, settings, profile, files, from_database=from_database, since=since)
-        stack.enter_context(_cluster(dask))
-        model = trained(profile, history, labels, duration(lead, "--lead"), console, jobs=jobs)
+        model = trained(profile, history, labels, ahead, console, jobs=jobs)
     show(model, profile, Console())
-    if dry_run:
+    if dry:
         return
     url = settings.database_url.get_secret_value()
     with Database(url, name="forewarn-train") as database, database.transaction() as connection:
-        entry = registry.add(connection, model, actor="forewarn train", reason="trained", now=utc_now())
+        entry = registry.add(connection, model, actor="forewarn train", reason=reason, now=utc_now())
     click.echo(
         f"{entry.profile} {entry.version} is stored and watches as a shadow: it opens no ticket."
         f" `forewarn model promote {entry.profile} {entry.version} --reason WHY` lets it judge."

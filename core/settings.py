@@ -83,6 +83,10 @@ class Settings(BaseSettings):
         timedelta(seconds=2), description="Pause between two looks of `forewarn engine` at findings and due notices."
     )
 
+    train_every: Duration = Field(
+        default=timedelta(days=1),
+        description="How often the engine looks whether a model is to be learnt anew from solved tickets; 0s never does.",
+    )
     model_promotion: bool = Field(
         False,
         description="Whether a shadow model that proves no worse than what is live goes live by itself: see docs/models.md.",

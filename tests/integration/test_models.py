@@ -11,7 +11,7 @@ from anomaly import registry
 from anomaly.engine import DetectionEngine
 from cli.main import forewarn
 from core.database import Database
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from tests.failing import PROFILE, START, Fleet, fleet
 
 HOURS = 720
@@ -207,6 +207,25 @@ def test_a_model_that_was_changed_or_of_another_profile_does_not_judge(stored: S
     other = stored.known.profile.model_copy(update={"horizon": timedelta(days=3)})
     DetectionEngine(stored.database, {"box": other}, lambda: stored.now).turn()
     assert stored.run("SELECT count(*) FROM detector_state WHERE detector = 'failure_model'") == [(0,)]
+
+
+def test_a_model_is_learnt_by_itself_when_enough_was_confirmed(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREWARN_PROFILE_DIR", str(tmp_path))
+
+    def look() -> list[tuple[str, str]]:
+        CliRunner().invoke(forewarn, ["train", "--when-due", "--jobs", "1"], catch_exceptions=False)
+        return stored.run("SELECT stage, reason FROM model ORDER BY id")
+
+    stored.store(0, 360)
+    assert look() == []
+    stored.confirm(360)
+    first = ("shadow", "enough failures are confirmed for a first model")
+    assert look() == [first]
+    assert look() == [first]
+    with pytest.raises(InvalidInput, match="give either --profile NAME or --when-due"):
+        CliRunner().invoke(forewarn, ["train"], catch_exceptions=False)
 
 
 def test_too_little_history_sets_thresholds_alone(stored: Stored) -> None:
