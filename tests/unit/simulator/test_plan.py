@@ -12,8 +12,11 @@ import pytest
 
 from core.profile import LANGUAGES, Profiles
 from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in
-from simulator.fleet import SIGNALS, Fleet
-from simulator.plan import COMPONENT, FailureMode, Harmless, make
+from simulator.fleet import Fleet
+from simulator.fridge.faults import COMPONENT, FailureMode
+from simulator.fridge.homes import Harmless
+from simulator.fridge.refrigerators import SIGNALS
+from simulator.planning import make
 
 END = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
 NUMBERS = Numbers(seed=7, devices=50, days=30, failing=8)
@@ -115,7 +118,7 @@ def test_the_plan_of_another_fleet_is_not_overwritten(tmp_path: Path) -> None:
 def test_recorded_telemetry_is_what_was_measured(tmp_path: Path) -> None:
     plan = make(seed=4, devices=3, days=2, failing=1, end=END)
     for name in ("a.csv.gz", "b.csv.gz"):
-        with TelemetryFile(tmp_path / name) as file:
+        with TelemetryFile(tmp_path / name, SIGNALS) as file:
             written = [file.write(chunk) for chunk in Fleet(plan).history()]
     assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
     with gzip.open(tmp_path / "a.csv.gz", "rt", encoding="utf-8", newline="") as text:
