@@ -192,7 +192,7 @@ def test_what_air_compressors_say_is_stored_to_the_value(
     platform.run(*fleet, "--csv", str(tmp_path / "telemetry.csv"))
     platform.run("device", "import", f"{folder}/devices.csv")
     with (tmp_path / "telemetry.csv").open() as file:
-        written = [row for row in csv.DictReader(file)]
+        written = list(csv.DictReader(file))
     with (folder / "maintenance.csv").open() as file:
         services = [r for r in csv.DictReader(file) if "2026-03-01" <= r["time"] < "2026-03-07"]
     values = sum(1 for row in written for cell in list(row.values())[2:] if cell)
