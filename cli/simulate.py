@@ -17,9 +17,10 @@ from core.errors import Conflict, InvalidInput, Temporary
 from core.settings import Settings
 from simulator.catalogue import PRODUCTS
 from simulator.feed import BATCH, Feed, Sent, publish_history, publish_live
-from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in
+from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in, write_errors
 from simulator.fleet import Fleet
 from simulator.plan import Plan, on_grid
+from simulator.product import Event
 from simulator.publisher import Broker, Publisher, PublishFailed
 
 
@@ -45,7 +46,10 @@ from simulator.publisher import Broker, Publisher, PublishFailed
 )
 @click.option("--plan-only", is_flag=True, help="Write the files and stop, so that the devices can be registered.")
 @click.option(
-    "--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the telemetry here, not to MQTT."
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the telemetry here, and error codes to OUT/errors.csv, not to MQTT.",
 )
 @click.option("--mqtt/--no-mqtt", default=True, show_default=True, help="Publish the history.")
 @click.option("--live/--no-live", default=False, show_default=True, help="Go on publishing after the history.")
@@ -100,7 +104,7 @@ def simulate(
         return
     if csv_file:
         try:
-            _record(plan, csv_file)
+            _record(plan, csv_file, out)
         except OSError as error:
             raise InvalidInput(f"--csv {csv_file} cannot be written: {error}") from None
     elif mqtt:
@@ -173,16 +177,18 @@ def _publish(plan: Plan, publisher: Publisher, *, until: datetime, live: bool, l
         click.echo(f"live: ended at {run.now:%Y-%m-%d %H:%M} UTC, {sent.messages} messages in all")
 
 
-def _record(plan: Plan, file: Path) -> None:
-    rows = 0
+def _record(plan: Plan, file: Path, out: Path) -> None:
+    rows, events = 0, list[Event]()
     with (
         TelemetryFile(file, PRODUCTS[plan.product].signals) as recording,
         _progress("writing telemetry", plan.start, plan.end) as progress,
     ):
         for chunk in Fleet(plan).history(chunk=BATCH):
             rows += recording.write(chunk)
+            events += chunk.events
             progress(datetime.fromtimestamp(int(chunk.times[-1]) / 1000, tz=UTC))
-    click.echo(f"{file}: {rows} rows")
+    write_errors(out / "errors.csv", plan, events)
+    click.echo(f"{file}: {rows} rows; error codes: {out / 'errors.csv'}")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from simulator.customers import Device
 from simulator.fleet import Chunk
 from simulator.plan import Plan
 from simulator.planning import make
+from simulator.product import Event
 
 _PLAN = "plan.json"
 
@@ -129,6 +130,12 @@ class TelemetryFile:
                 self._file.write(f"{chunk.devices[at]},{time},{','.join(cells)}\n")
                 written += 1
         return written
+
+
+def write_errors(file: Path, plan: Plan, events: Iterable[Event]) -> None:
+    """The error codes among a history's events as CSV, for backtests: device, time, code."""
+    errors = ((plan.devices[e.at].device, _iso(e.time), e.code) for e in events if e.kind == "error")
+    _write(file, ["device", "time", "code"], errors)
 
 
 def _write(file: Path, header: list[str], rows: Iterable[Iterable[object]]) -> None:

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import numpy as np
+
 from simulator.customers import Device
 
 INTERVAL = timedelta(minutes=10)
 """Every device measures means over such intervals; all intervals of the fleet end at the same times."""
+
+
+_STEEPNESS = 4.0
 
 
 class Growth(StrEnum):
@@ -31,6 +36,19 @@ class Fault:
     onset: datetime
     failure_time: datetime
     growth: Growth
+
+
+def severity(fault: Fault, now: datetime) -> float:
+    """0 before the onset, rising by the fault's growth to 1 at its failure and after."""
+    share = (now - fault.onset) / (fault.failure_time - fault.onset)
+    share = min(max(share, 0.0), 1.0)
+    match fault.growth:
+        case Growth.LINEAR:
+            return share
+        case Growth.QUADRATIC:
+            return share**2
+        case Growth.EXPONENTIAL:
+            return float(np.expm1(_STEEPNESS * share) / np.expm1(_STEEPNESS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

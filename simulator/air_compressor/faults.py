@@ -9,8 +9,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from simulator.growth import severity
-from simulator.plan import Fault
+from simulator.plan import Fault, severity
 
 
 class FailureMode(StrEnum):
