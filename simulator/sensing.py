@@ -6,8 +6,8 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from simulator.plan import INTERVAL, Plan
-from simulator.weather import PER_DAY, midnight, number
+from simulator.days import PER_DAY, Daily, number
+from simulator.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,7 @@ class Sensors:
         self._scale = 10.0 ** np.array([s.decimals for s in sensors])
         self._spread = np.array([s.noise for s in sensors])
         self._least = np.array([-np.inf if s.negative else 0.0 for s in sensors])
-        self._noise: npt.NDArray[np.float32] | None = None
-        self._date: datetime | None = None
+        self._noise = Daily(self._draw)
 
     def read(
         self,
@@ -39,18 +38,14 @@ class Sensors:
         louder: npt.NDArray[np.float64] | float = 1.0,
     ) -> npt.NDArray[np.float64]:
         """[D, S] what is measured of `exact` [D, S] in the interval from `begin`; noise is `louder` [D, S] times usual."""
+        noise, at = self._noise.at(begin)
         # A part that stands still or is broken open reads exactly nothing.
-        noisy = np.where(exact == 0, 0, exact + self._spread * louder * self._noise_at(begin))
+        noisy = np.where(exact == 0, 0, exact + self._spread * louder * noise[at])
         noisy = np.maximum(noisy, self._least)
         rounded: npt.NDArray[np.float64] = np.round(noisy * self._scale) / self._scale + 0.0
         rounded[~powered] = np.nan
         return rounded
 
-    def _noise_at(self, begin: datetime) -> npt.NDArray[np.float32]:
-        date = midnight(begin)
-        if self._noise is None or date != self._date:
-            rng = np.random.default_rng([self._plan.seed, 7, number(date)])
-            shape = (PER_DAY, len(self._plan.devices), len(self._spread))
-            self._noise, self._date = rng.standard_normal(shape, dtype=np.float32), date
-        noise: npt.NDArray[np.float32] = self._noise[int((begin - date) / INTERVAL)]
-        return noise
+    def _draw(self, date: datetime) -> npt.NDArray[np.float32]:
+        rng = np.random.default_rng([self._plan.seed, 7, number(date)])
+        return rng.standard_normal((PER_DAY, len(self._plan.devices), len(self._spread)), dtype=np.float32)

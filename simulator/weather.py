@@ -1,18 +1,13 @@
-"""The weather of the sites and the hours of their clocks, the same for all products.
+"""The weather of the sites and the hours of their clocks, the same for all products."""
 
-Random numbers of a day come from a generator keyed by seed and date, so a day is the same however the time is cut.
-"""
-
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from simulator.plan import INTERVAL, Oddity, Plan
-
-PER_DAY = int(timedelta(days=1) / INTERVAL)
-"""Intervals of a day."""
+from simulator.days import PER_DAY, number
+from simulator.plan import Oddity, Plan
 
 _WEATHER_DAYS = 6
 
@@ -51,16 +46,6 @@ def local_hours(plan: Plan, date: datetime) -> npt.NDArray[np.float64]:
     offset = np.array([offsets[device.time_zone] for device in plan.devices])
     hours: npt.NDArray[np.float64] = (np.arange(PER_DAY)[:, None] / PER_DAY * 24 + offset) % 24
     return hours
-
-
-def midnight(time: datetime) -> datetime:
-    """The begin of the UTC day of `time`."""
-    return time.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def number(date: datetime) -> int:
-    """Days since the epoch, to key a day's random numbers."""
-    return (date - datetime(1970, 1, 1, tzinfo=UTC)).days
 
 
 def gentle(odd: Oddity, now: datetime, ramp: timedelta) -> float:

@@ -76,56 +76,72 @@ class Condition:
         )
 
 
-def condition(faults: tuple[Fault, ...], now: datetime, count: int) -> Condition:
-    """The parts of all `count` devices at `now`."""
-    parts = Condition.new(count)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """One fault at one time: the device, severity 0..1, whether it is broken; the cooler with which the device trips."""
+
+    at: int
+    grown: float
+    broken: bool
+    trips_at: float
+
+
+def condition(faults: tuple[Fault, ...], now: datetime, *, trips_at: npt.NDArray[np.float64]) -> Condition:
+    """The parts of all devices at `now`; `trips_at` is the share of its oil cooler with which a device gets too hot."""
+    parts = Condition.new(len(trips_at))
     for fault in faults:
         if now > fault.onset:
-            _EFFECT[fault.failure_mode](parts, fault.at, severity(fault, now), now >= fault.failure_time)
+            state = _State(
+                at=fault.at,
+                grown=severity(fault, now),
+                broken=now >= fault.failure_time,
+                trips_at=float(trips_at[fault.at]),
+            )
+            _EFFECT[fault.failure_mode](parts, state)
     return parts
 
 
-def _bearing(parts: Condition, at: int, grown: float, broken: bool) -> None:
-    parts.vibration[at] = 1 + 3 * grown
-    parts.friction[at] = 1 + 0.08 * grown
-    parts.stopped[at] = broken
+def _bearing(parts: Condition, fault: _State) -> None:
+    parts.vibration[fault.at] = 1 + 3 * fault.grown
+    parts.friction[fault.at] = 1 + 0.08 * fault.grown
+    parts.stopped[fault.at] = fault.broken
 
 
-def _cooler(parts: Condition, at: int, grown: float, broken: bool) -> None:
+def _cooler(parts: Condition, fault: _State) -> None:
     # At the failure a usual shift's heat brings the oil to the temperature at which the controller stops the motor.
-    parts.cooler[at] = 0.25 if broken else 1 - 0.5 * grown
+    parts.cooler[fault.at] = 0.6 * fault.trips_at if fault.broken else 1 - (1 - fault.trips_at) * fault.grown
 
 
-def _filter(parts: Condition, at: int, grown: float, broken: bool) -> None:
+def _filter(parts: Condition, fault: _State) -> None:
     # A full element lets a tenth less air through; at the failure it collapses and shuts the inlet.
-    parts.dust[at] = 60.0 if broken else 1 + 6 * grown
+    parts.dust[fault.at] = 60.0 if fault.broken else 1 + 6 * fault.grown
 
 
-def _valve(parts: Condition, at: int, grown: float, broken: bool) -> None:
+def _valve(parts: Condition, fault: _State) -> None:
     # At the failure the separator keeps so much pressure that the motor cannot start against it.
-    parts.backflow[at] = 0.25 * grown
-    parts.stopped[at] = broken
+    parts.backflow[fault.at] = 0.25 * fault.grown
+    parts.stopped[fault.at] = fault.broken
 
 
-def _inlet(parts: Condition, at: int, grown: float, broken: bool) -> None:
+def _inlet(parts: Condition, fault: _State) -> None:
     # A sticky valve closes late and opens late; at the failure it stays shut.
-    parts.ajar[at] = 0.5 * grown
-    parts.opening[at] = 0.1 if broken else 1 - 0.2 * grown
+    parts.ajar[fault.at] = 0.5 * fault.grown
+    parts.opening[fault.at] = 0.1 if fault.broken else 1 - 0.2 * fault.grown
 
 
-def _winding(parts: Condition, at: int, grown: float, broken: bool) -> None:
+def _winding(parts: Condition, fault: _State) -> None:
     # Shorted turns draw current that turns into heat; at the failure the motor's protection keeps it off.
-    parts.current[at] = 1 + 0.12 * grown
-    parts.winding_heat[at] = 1 + 0.6 * grown
-    parts.stopped[at] = broken
+    parts.current[fault.at] = 1 + 0.12 * fault.grown
+    parts.winding_heat[fault.at] = 1 + 0.6 * fault.grown
+    parts.stopped[fault.at] = fault.broken
 
 
-def _drift(parts: Condition, at: int, grown: float, broken: bool) -> None:
+def _drift(parts: Condition, fault: _State) -> None:
     # At the failure the tank's true pressure reaches its safety valve while the controller still wants more.
-    parts.shows_less[at] = 2.5 if broken else 1.5 * grown
+    parts.shows_less[fault.at] = 2.5 if fault.broken else 1.5 * fault.grown
 
 
-_EFFECT: dict[str, Callable[[Condition, int, float, bool], None]] = {
+_EFFECT: dict[str, Callable[[Condition, _State], None]] = {
     FailureMode.BEARING_WEAR: _bearing,
     FailureMode.OIL_COOLER_FOULING: _cooler,
     FailureMode.FILTER_CLOGGING: _filter,

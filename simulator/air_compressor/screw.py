@@ -89,6 +89,12 @@ class Design:
             saturdays=rng.random(count) < 0.25,
         )
 
+    def trips_at(self) -> Lane:
+        """Share 0..1 of the healthy oil cooler with which the heat of a usual shift brings the oil to the trip, about."""
+        heat = _SHAFT_KW * (_OIL_HEAT * self.use + _IDLE_HEAT * _IDLE_SHARE * (1 - self.use))
+        share: Lane = heat / (_TRIP - self.room) / (_COOLER * self.cooler)
+        return share
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:

@@ -8,10 +8,10 @@ import numpy.typing as npt
 from simulator.air_compressor.faults import condition
 from simulator.air_compressor.screw import Design, Means, ScrewCompressors
 from simulator.air_compressor.works import Harmless, Works
+from simulator.days import PER_DAY, Daily, number
 from simulator.plan import INTERVAL, Plan
 from simulator.product import Event, Measured
 from simulator.sensing import Sensor, Sensors
-from simulator.weather import PER_DAY, midnight, number
 
 SENSORS = (
     Sensor(signal="discharge_temp", decimals=1, noise=0.3),
@@ -42,18 +42,18 @@ class Stations:
         self._plan = plan
         count = len(plan.devices)
         design = Design.draw(np.random.default_rng([plan.seed, 3]), count)
+        self._trips_at = design.trips_at()
         self._works = Works(plan, design)
         self._machines = ScrewCompressors(design, np.random.default_rng([plan.seed, 6]))
         self._sensors = Sensors(plan, SENSORS)
         self._was_powered = np.ones(count, dtype=bool)
         self._told = {code: np.zeros(count, dtype=bool) for code in _ALARMS}
-        self._chatter: npt.NDArray[np.float64] | None = None
-        self._date: datetime | None = None
+        self._chatter = Daily(self._draw)
 
     def interval(self, begin: datetime) -> Measured:
         """The interval from `begin`."""
         around = self._works.during(begin)
-        parts = condition(self._plan.faults, begin, len(self._plan.devices))
+        parts = condition(self._plan.faults, begin, trips_at=self._trips_at)
         means = self._machines.run(around, parts)
         exact = np.stack(
             [
@@ -111,8 +111,8 @@ class Stations:
             told = self._told.setdefault(code, np.zeros(len(powered), dtype=bool))
             found.append((state & ~told & powered, "error", code))
             self._told[code] = state
-        chatter = self._chatter_at(begin)
-        for code, chance in zip(_A_DAY, chatter, strict=True):
+        chances, at = self._chatter.at(begin)
+        for code, chance in zip(_A_DAY, chances[at], strict=True):
             found.append(((chance < _A_DAY[code] / PER_DAY) & powered, "error", code))
         return tuple(
             Event(at=int(at), time=now, kind=kind, code=code)
@@ -120,13 +120,10 @@ class Stations:
             for at in np.flatnonzero(where)
         )
 
-    def _chatter_at(self, begin: datetime) -> npt.NDArray[np.float64]:
-        date = midnight(begin)
-        if self._chatter is None or date != self._date:
-            rng = np.random.default_rng([self._plan.seed, 9, number(date)])
-            self._chatter, self._date = rng.random((PER_DAY, len(_A_DAY), len(self._plan.devices))), date
-        chatter: npt.NDArray[np.float64] = self._chatter[int((begin - date) / INTERVAL)]
-        return chatter
+    def _draw(self, date: datetime) -> npt.NDArray[np.float64]:
+        """[PER_DAY, codes, D] chances, 0..1, of the codes that mean nothing."""
+        rng = np.random.default_rng([self._plan.seed, 9, number(date)])
+        return rng.random((PER_DAY, len(_A_DAY), len(self._plan.devices)))
 
 
 _ALARMS = {

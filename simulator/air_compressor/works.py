@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from simulator.air_compressor.screw import STEP, Design, Lane, Surroundings
+from simulator.days import PER_DAY, Daily, number
 from simulator.plan import INTERVAL, Plan
-from simulator.weather import PER_DAY, Weather, gentle, local_hours, midnight, number
+from simulator.weather import Weather, gentle, local_hours
 
 STEPS = int(INTERVAL.total_seconds() / STEP)
 
@@ -76,8 +77,7 @@ class Works:
         self._plan = plan
         self._design = design
         self._weather = Weather(plan)
-        self._day: Day | None = None
-        self._date: datetime | None = None
+        self._days = Daily(self._draw)
         self._services: dict[datetime, list[tuple[str, int]]] = defaultdict(list)
         first = {(service.component, service.at): service.time for service in reversed(plan.services)}
         self._renewed = {component: np.zeros(len(plan.devices)) for component in SERVICES}
@@ -90,13 +90,9 @@ class Works:
 
     def during(self, start: datetime) -> Surroundings:
         """The surroundings in the interval from `start` (aware, UTC); called for each interval in turn."""
-        date = midnight(start)
-        if self._day is None or date != self._date:
-            self._day, self._date = self._draw(date), date
         for component, done in self._services.get(start, ()):
             self._renewed[component][done] = start.timestamp() / 86400
-        day, d = self._day, self._design
-        at = int((start - date) / INTERVAL)
+        (day, at), d = self._days.at(start), self._design
         room, working, leaks = day.room[at].copy(), day.working[at].copy(), day.leaks.copy()
         powered = np.ones(len(room), dtype=bool)
         for odd in self._plan.oddities:

@@ -10,9 +10,10 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from simulator.days import PER_DAY, Daily, number
 from simulator.fridge.thermal import STEP, Design, Surroundings
 from simulator.plan import INTERVAL, Plan
-from simulator.weather import PER_DAY, Weather, gentle, local_hours, midnight, number
+from simulator.weather import Weather, gentle, local_hours
 
 STEPS = int(INTERVAL.total_seconds() / STEP)
 
@@ -64,16 +65,11 @@ class Homes:
         self._plan = plan
         self._design = design
         self._weather = Weather(plan)
-        self._day: Day | None = None
-        self._date: datetime | None = None
+        self._days = Daily(self._draw)
 
     def during(self, start: datetime) -> Surroundings:
         """The surroundings in the interval from `start` (aware, UTC)."""
-        date = midnight(start)
-        if self._day is None or date != self._date:
-            self._day, self._date = self._draw(date), date
-        day = self._day
-        at = int((start - date) / INTERVAL)
+        day, at = self._days.at(start)
         steps = slice(at * STEPS, (at + 1) * STEPS)
         room, openings = day.room[at].copy(), day.openings[at].copy()
         warm_food = np.zeros_like(room)
