@@ -1,4 +1,4 @@
-"""How well failures of simulated refrigerators are foreseen, by fault: `python -m benchmarks.simulated`.
+"""How well failures of simulated devices are foreseen, by fault: `python -m benchmarks.simulated --product fridge`.
 
 A fleet with a ground truth is judged by the live code, without any label. A fault counts as warned when its failure mode
 opens a finding after the onset and before the failure; every other finding is false. The fleet runs on past the plan's
@@ -17,9 +17,10 @@ import numpy as np
 from anomaly.finding import Change, FindingChange
 from anomaly.judge import Judge
 from core.profile import Profiles
-from simulator import plan as planning
+from simulator.catalogue import PRODUCTS
 from simulator.fleet import Fleet
 from simulator.plan import Plan
+from simulator.planning import make
 from telemetry import window
 
 MONTH = timedelta(days=30)
@@ -27,7 +28,7 @@ MONTH = timedelta(days=30)
 
 def judge(plan: Plan, *, until: datetime) -> list[FindingChange]:
     """All findings of a plan's fleet, opened ones only; `device` is the position in the plan."""
-    profile = Profiles()["fridge"]
+    profile = Profiles()[plan.product]
     judge = Judge(profile)
     state = judge.fresh(len(plan.devices))
     run = Fleet(plan).run()
@@ -99,15 +100,16 @@ def figures(plan: Plan, opened: list[FindingChange], *, until: datetime) -> dict
 
 
 @click.command()
+@click.option("--product", type=click.Choice(list(PRODUCTS)), default="fridge", show_default=True)
 @click.option("--devices", default=200, show_default=True)
 @click.option("--days", default=90, show_default=True)
 @click.option("--failing", default=90, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here too.")
-def main(devices: int, days: int, failing: int, seed: int, file: Path | None) -> None:
+def main(*, product: str, devices: int, days: int, failing: int, seed: int, file: Path | None) -> None:
     """Judge a simulated fleet and compare with its ground truth."""
     end = datetime(2026, 6, 1, tzinfo=UTC)
-    plan = planning.make(seed=seed, devices=devices, days=days, failing=failing, end=end)
+    plan = make(product=product, seed=seed, devices=devices, days=days, failing=failing, end=end)
     until = max([end, *(fault.failure_time + timedelta(hours=1) for fault in plan.faults)])
     found = figures(plan, judge(plan, until=until), until=until)
     print(f"{'fault':22}{'n':>5}{'warned':>9}{'lead median':>13}{'lead p10':>10}")

@@ -1,4 +1,4 @@
-"""`forewarn simulate`: a fleet of refrigerators with known faults, to files and over MQTT."""
+"""`forewarn simulate`: a fleet of devices with known faults, to files and over MQTT."""
 
 import signal
 import sys
@@ -15,14 +15,23 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from core.clock import utc_now
 from core.errors import Conflict, InvalidInput, Temporary
 from core.settings import Settings
+from simulator.catalogue import PRODUCTS
 from simulator.feed import BATCH, Feed, Sent, publish_history, publish_live
-from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in
+from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in, write_errors
 from simulator.fleet import Fleet
 from simulator.plan import Plan, on_grid
+from simulator.product import Event
 from simulator.publisher import Broker, Publisher, PublishFailed
 
 
 @click.command()
+@click.option(
+    "--product",
+    type=click.Choice(list(PRODUCTS)),
+    default="fridge",
+    show_default=True,
+    help="What the fleet consists of, named as its device profile.",
+)
 @click.option("--devices", default=50, show_default=True, type=click.IntRange(1), help="Size of the fleet.")
 @click.option("--days", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Length of the history.")
 @click.option("--failing", default=8, show_default=True, type=click.IntRange(0), help="Devices with a growing fault.")
@@ -33,11 +42,14 @@ from simulator.publisher import Broker, Publisher, PublishFailed
     type=click.Path(path_type=Path, file_okay=False),
     default="simulated",
     show_default=True,
-    help="Folder for devices.csv, truth.csv and oddities.csv. A plan that it holds already is continued.",
+    help="Folder for devices.csv, truth.csv, oddities.csv and, where parts are renewed, maintenance.csv. A plan that it holds already is continued.",
 )
 @click.option("--plan-only", is_flag=True, help="Write the files and stop, so that the devices can be registered.")
 @click.option(
-    "--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the telemetry here, not to MQTT."
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the telemetry here, and error codes to OUT/errors.csv, not to MQTT.",
 )
 @click.option("--mqtt/--no-mqtt", default=True, show_default=True, help="Publish the history.")
 @click.option("--live/--no-live", default=False, show_default=True, help="Go on publishing after the history.")
@@ -58,6 +70,7 @@ from simulator.publisher import Broker, Publisher, PublishFailed
 def simulate(
     settings: Settings,
     *,
+    product: str,
     devices: int,
     days: float,
     failing: int,
@@ -75,8 +88,8 @@ def simulate(
     user: str | None,
     connections: int,
 ) -> None:
-    """Simulate a fleet of refrigerators, some of which fail. The ground truth stands in OUT/truth.csv."""
-    numbers = Numbers(seed=seed, devices=devices, days=days, failing=failing)
+    """Simulate a fleet of devices, some of which fail. The ground truth stands in OUT/truth.csv."""
+    numbers = Numbers(product=product, seed=seed, devices=devices, days=days, failing=failing)
     now = utc_now()
     try:
         plan = plan_in(out, numbers, end.replace(tzinfo=UTC) if end else None, on_grid(now))
@@ -91,7 +104,7 @@ def simulate(
         return
     if csv_file:
         try:
-            _record(plan, csv_file)
+            _record(plan, csv_file, out)
         except OSError as error:
             raise InvalidInput(f"--csv {csv_file} cannot be written: {error}") from None
     elif mqtt:
@@ -164,13 +177,18 @@ def _publish(plan: Plan, publisher: Publisher, *, until: datetime, live: bool, l
         click.echo(f"live: ended at {run.now:%Y-%m-%d %H:%M} UTC, {sent.messages} messages in all")
 
 
-def _record(plan: Plan, file: Path) -> None:
-    rows = 0
-    with TelemetryFile(file) as recording, _progress("writing telemetry", plan.start, plan.end) as progress:
+def _record(plan: Plan, file: Path, out: Path) -> None:
+    rows, events = 0, list[Event]()
+    with (
+        TelemetryFile(file, PRODUCTS[plan.product].signals) as recording,
+        _progress("writing telemetry", plan.start, plan.end) as progress,
+    ):
         for chunk in Fleet(plan).history(chunk=BATCH):
             rows += recording.write(chunk)
+            events += chunk.events
             progress(datetime.fromtimestamp(int(chunk.times[-1]) / 1000, tz=UTC))
-    click.echo(f"{file}: {rows} rows")
+    write_errors(out / "errors.csv", plan, events)
+    click.echo(f"{file}: {rows} rows; error codes: {out / 'errors.csv'}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One refrigerator and its owner: the columns of `devices.csv`."""
+    """One device and its owner: the columns of `devices.csv`."""
 
     device: str
     profile: str
@@ -30,6 +30,17 @@ class Device:
     language: str
     time_zone: str
     consent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brand:
+    """What a maker writes on its devices: `fridge-0001` of the profile `fridge`, serial number FR and eight digits."""
+
+    profile: str
+    prefix: str
+    serial: str
+    models: tuple[str, ...]
+    firmware: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +77,15 @@ _COUNTRIES = (
         cities=(("Hamburg", "20095"), ("Leipzig", "04109"), ("Köln", "50667"), ("Freiburg", "79098")),
     ),
 )
-_MODELS = ("Polar 310", "Polar 340 NoFrost", "Fjord 280")
-_FIRMWARE = ("2.3.1", "2.4.0", "2.4.2")
 _ASCII = str.maketrans({"ü": "ue", "ö": "oe", "ä": "ae", "ß": "ss", "ı": "i"})
 
 
-def draw_devices(seed: int, count: int) -> tuple[Device, ...]:
-    """`count` devices `fridge-0001` .. with their owners. The first devices of a seed do not depend on `count`."""
-    return tuple(_draw(np.random.default_rng([seed, 2, at]), at) for at in range(count))
+def draw_devices(brand: Brand, seed: int, count: int) -> tuple[Device, ...]:
+    """`count` devices of a brand with their owners. The first devices of a seed do not depend on `count`."""
+    return tuple(_draw(brand, np.random.default_rng([seed, 2, at]), at) for at in range(count))
 
 
-def _draw(rng: np.random.Generator, at: int) -> Device:
+def _draw(brand: Brand, rng: np.random.Generator, at: int) -> Device:
     def one(choices: tuple[T, ...]) -> T:
         return choices[int(rng.integers(len(choices)))]
 
@@ -88,11 +97,11 @@ def _draw(rng: np.random.Generator, at: int) -> Device:
     town = f"{city} {postcode}" if country.number_first else f"{postcode} {city}"
     account = f"{first}.{last}.{at + 1}".lower().translate(_ASCII)
     return Device(
-        device=f"fridge-{at + 1:04d}",
-        profile="fridge",
-        model=one(_MODELS),
-        serial=f"FR{int(rng.integers(10**7, 10**8))}",
-        firmware=one(_FIRMWARE),
+        device=f"{brand.prefix}-{at + 1:04d}",
+        profile=brand.profile,
+        model=one(brand.models),
+        serial=f"{brand.serial}{int(rng.integers(10**7, 10**8))}",
+        firmware=one(brand.firmware),
         site=city,
         address=f"{line}, {town}",
         customer=f"C-{10001 + at}",

@@ -1,6 +1,6 @@
 """Turns what a fleet measures into MQTT messages, first the history in batches, then live.
 
-Topics are `forewarn/v1/{device}/telemetry | events | status`. Readings that waited for the home's WiFi come as one
+Topics are `forewarn/v1/{device}/telemetry | events | status`. Readings that waited for the device's network come as one
 batch of their own, after readings that are newer.
 """
 
@@ -64,6 +64,8 @@ class Feed:
                     yield Message(at=at, topic=_topic(device, "telemetry"), payload=_json(body), readings=len(readings))
         for event in chunk.events:
             body = {"ts": int(event.time.timestamp() * 1000), "kind": event.kind, "code": event.code}
+            if event.component:
+                body["component"] = event.component
             yield Message(at=event.at, topic=_topic(chunk.devices[event.at], "events"), payload=_json(body))
 
 
@@ -101,7 +103,7 @@ def publish_live(
     """
     began, from_time = clock(), run.now
     behind = began - from_time > INTERVAL
-    # Who has power says so at once; who loses it, or the home's WiFi, is seen at the end of an interval.
+    # Who has power says so at once; who loses it, or the network, is seen at the end of an interval.
     online = dict(enumerate(run.powered.tolist()))
     for at, is_online in online.items():
         publisher.send(_topic(run.names[at], "status"), b"online" if is_online else b"offline", lane=at, retain=True)

@@ -14,9 +14,12 @@ from typing import Self, TextIO
 
 import numpy as np
 
+from simulator.catalogue import PRODUCTS
 from simulator.customers import Device
-from simulator.fleet import SIGNALS, Chunk
-from simulator.plan import COMPONENT, Plan, make
+from simulator.fleet import Chunk
+from simulator.plan import Plan
+from simulator.planning import make
+from simulator.product import Event
 
 _PLAN = "plan.json"
 
@@ -29,6 +32,7 @@ class OtherPlan(Exception):
 class Numbers:
     """What a plan is made from, beside its end."""
 
+    product: str = "fridge"
     seed: int
     devices: int
     days: float
@@ -60,12 +64,13 @@ def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime)
     plan = make(**asdict(numbers), end=plan_end.astimezone(UTC))
     folder.mkdir(parents=True, exist_ok=True)
     names = [device.device for device in plan.devices]
+    components = PRODUCTS[plan.product].components
     _write(folder / "devices.csv", [f.name for f in fields(Device)], (astuple(device) for device in plan.devices))
     _write(
         folder / "truth.csv",
         ["device", "component", "failure_mode", "onset", "failure_time", "growth"],
         (
-            (names[f.at], COMPONENT[f.failure_mode], f.failure_mode, _iso(f.onset), _iso(f.failure_time), f.growth)
+            (names[f.at], components[f.failure_mode], f.failure_mode, _iso(f.onset), _iso(f.failure_time), f.growth)
             for f in plan.faults
         ),
     )
@@ -74,6 +79,12 @@ def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime)
         ["device", "kind", "start", "end"],
         ((names[o.at], o.kind, _iso(o.start), _iso(o.end)) for o in plan.oddities),
     )
+    if plan.services:
+        _write(
+            folder / "maintenance.csv",
+            ["device", "time", "component"],
+            ((names[s.at], _iso(s.time), s.component) for s in plan.services),
+        )
     record = asdict(numbers) | {"end": plan_end.isoformat()}
     file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return plan
@@ -82,8 +93,9 @@ def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime)
 class TelemetryFile:
     """Telemetry as CSV: device, time, one column a signal; empty where nothing was measured. `.gz` compresses it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, signals: tuple[str, ...]) -> None:
         self._path = file
+        self._signals = signals
         self._file: TextIO
         self._opened: ExitStack
 
@@ -98,7 +110,7 @@ class TelemetryFile:
             else:
                 self._file = opened.enter_context(self._path.open("w", encoding="utf-8", newline=""))
             self._opened = opened.pop_all()
-        self._file.write(",".join(("device", "time", *SIGNALS)) + "\n")
+        self._file.write(",".join(("device", "time", *self._signals)) + "\n")
         return self
 
     def __exit__(
@@ -118,6 +130,12 @@ class TelemetryFile:
                 self._file.write(f"{chunk.devices[at]},{time},{','.join(cells)}\n")
                 written += 1
         return written
+
+
+def write_errors(file: Path, plan: Plan, events: Iterable[Event]) -> None:
+    """The error codes among a history's events as CSV, for backtests: device, time, code."""
+    errors = ((plan.devices[e.at].device, _iso(e.time), e.code) for e in events if e.kind == "error")
+    _write(file, ["device", "time", "code"], errors)
 
 
 def _write(file: Path, header: list[str], rows: Iterable[Iterable[object]]) -> None:

@@ -29,8 +29,9 @@ _FEWEST = 20
 """So many ticks a signal must have been measured in before it is judged."""
 _SILENT = 4
 """A signal that was not measured for so many times the smoothing, while others were, says nothing any more."""
-_LEARN_ALL, _LEARN_NONE = 0.3, 0.6
-"""Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
+_LEARN_ALL, _LEARN_NONE = 1.5, 3.0
+"""Up to how many widths of the band a value is learnt with full weight, and from how many on not at all. A higher threshold
+learns no more: a slow fault would widen its own band before it is found."""
 _MOST = 3.0
 """A deviation beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
 _SAME = 0.4
@@ -46,7 +47,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -195,7 +196,7 @@ class Baseline:
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
         seen = np.isfinite(tick.values[:, self._columns])
         signed = np.nan_to_num(self._deviation(state))
-        deviation = np.abs(signed)
+        deviation = np.abs(signed) * self._threshold
         trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen * state["age"]
         state["weight"] = np.minimum(state["weight"] + trust, self._memory)
         step = np.minimum(trust / np.maximum(state["weight"], 1.0), 1.0)
@@ -228,7 +229,7 @@ class Baseline:
         state["level"] += _share(passed, max(1.0, self._memory / _LEVELLED)) * (deviation - state["level"])
         moved = np.abs(state["level"] - state["held"]) > _SAME
         state["held"] = np.where(moved, state["level"], state["held"])
-        strange = np.abs(state["level"]) >= _LEARN_NONE
+        strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE
         state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
         new = state["still"] >= self._memory
         if new.any():

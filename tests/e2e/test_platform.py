@@ -168,3 +168,43 @@ def test_a_failing_refrigerator_gets_a_ticket_and_its_customer_a_mail(
     to = [str(mail["To"]) for mail in mailbox.messages()]
     assert len(to) == len(set(to))
     assert set(to) <= {emails[name] for name, *_ in tickets}
+
+
+def test_what_air_compressors_say_is_stored_to_the_value(
+    database_url: str, mosquitto: Mosquitto, mailbox: MailSink, tmp_path: Path
+) -> None:
+    platform = Platform(database_url, mosquitto, mailbox, tmp_path)
+    folder = tmp_path / "fleet"
+    fleet = [
+        "simulate",
+        "--product",
+        "air_compressor",
+        "--devices",
+        "4",
+        "--days",
+        "6",
+        "--failing",
+        "2",
+        "--seed",
+        "3",
+    ]
+    fleet += ["--end", "2026-03-07", "--out", str(folder)]
+    platform.run(*fleet, "--csv", str(tmp_path / "telemetry.csv"))
+    platform.run("device", "import", f"{folder}/devices.csv")
+    with (tmp_path / "telemetry.csv").open() as file:
+        written = list(csv.DictReader(file))
+    with (folder / "maintenance.csv").open() as file:
+        services = [r for r in csv.DictReader(file) if "2026-03-01" <= r["time"] < "2026-03-07"]
+    values = sum(1 for row in written for cell in list(row.values())[2:] if cell)
+    with platform.running("gateway"), psycopg.connect(database_url, autocommit=True) as c:
+        platform.run(*fleet)
+        wait_for(lambda: count(c, "reading") == values, what="all readings are stored")
+        row = c.execute(
+            "SELECT sum(value) FROM reading JOIN series ON id = series_id WHERE signal = 'discharge_temp'"
+        ).fetchone() or (0,)
+        assert abs(row[0] - sum(float(r["discharge_temp"] or 0) for r in written)) < 0.01
+        wait_for(
+            lambda: count(c, "device_event", "kind = 'maintenance'") == len(services), what="all services are told"
+        )
+        assert not count(c, "dead_letter")
+    assert services

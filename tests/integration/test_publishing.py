@@ -23,7 +23,10 @@ from core.profile import Profiles
 from simulator.feed import Feed, Sent, publish_history, publish_live
 from simulator.files import TelemetryFile
 from simulator.fleet import Fleet
-from simulator.plan import INTERVAL, Harmless, Oddity, Plan, make
+from simulator.fridge.homes import Harmless
+from simulator.fridge.refrigerators import SIGNALS
+from simulator.plan import INTERVAL, Oddity, Plan
+from simulator.planning import make
 from simulator.publisher import Broker, Publisher, PublishFailed
 from tests.conftest import Mosquitto, wait_for
 
@@ -213,7 +216,7 @@ def test_simulate_writes_a_plan_first_and_publishes_it_later(mosquitto: Mosquitt
 
 def test_a_recorded_fleet_is_replayed_reading_by_reading(mosquitto: Mosquitto, tmp_path: Path) -> None:
     plan, file = sound(), tmp_path / "fleet.csv.gz"
-    with TelemetryFile(file) as recording:
+    with TelemetryFile(file, SIGNALS) as recording:
         for chunk in Fleet(plan).history():
             recording.write(chunk)
     with listening(mosquitto.port) as listener:

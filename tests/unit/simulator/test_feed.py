@@ -9,7 +9,9 @@ import numpy as np
 
 from simulator.feed import Feed, Message
 from simulator.fleet import Chunk, Fleet
-from simulator.plan import Harmless, Oddity, Plan, make
+from simulator.fridge.homes import Harmless
+from simulator.plan import Oddity, Plan
+from simulator.planning import make
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 

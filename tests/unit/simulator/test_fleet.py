@@ -8,8 +8,12 @@ import numpy.typing as npt
 import pytest
 
 from core.profile import Profiles, Role
-from simulator.fleet import SIGNALS, Chunk, Fleet
-from simulator.plan import COMPONENT, INTERVAL, FailureMode, Fault, Growth, Harmless, Oddity, Plan, make
+from simulator.fleet import Chunk, Fleet
+from simulator.fridge.faults import COMPONENT, FailureMode
+from simulator.fridge.homes import Harmless
+from simulator.fridge.refrigerators import SIGNALS
+from simulator.plan import INTERVAL, Fault, Growth, Oddity, Plan
+from simulator.planning import make
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = 144
@@ -19,7 +23,7 @@ ONSET, FAILURE = 9, 22
 
 
 def joined(chunks: list[Chunk]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    return np.concatenate([c.values for c in chunks], axis=1), np.concatenate([c.cabinet for c in chunks], axis=1)
+    return np.concatenate([c.values for c in chunks], axis=1), np.concatenate([c.delivered for c in chunks], axis=1)
 
 
 def of(signal: str) -> int:
@@ -78,7 +82,7 @@ def test_a_chunk_has_the_shapes_and_times_it_promises() -> None:
     plan = small(days=1)
     (chunk,) = Fleet(plan).history()
     assert chunk.values.shape == (4, DAY, len(SIGNALS))
-    assert chunk.arrivals.shape == chunk.cabinet.shape == (4, DAY)
+    assert chunk.arrivals.shape == chunk.delivered.shape == (4, DAY)
     assert chunk.times.dtype == np.int64
     assert chunk.times[0] == (plan.start + INTERVAL).timestamp() * 1000
     assert chunk.times[-1] == plan.end.timestamp() * 1000
@@ -215,8 +219,8 @@ def test_in_a_power_cut_the_device_is_silent_then_reports_itself_and_cools_down_
     _, strange, during = odd(Harmless.POWER_CUT, hours=4)
     assert np.isnan(strange.values[0, during]).all()
     assert np.isfinite(strange.values[0, during.stop, of("cabinet_temp")])
-    assert strange.cabinet[0, during.stop] > 7
-    assert strange.cabinet[0, during.stop + 36] < 6
+    assert strange.delivered[0, during.stop] > 7
+    assert strange.delivered[0, during.stop + 36] < 6
     (event,) = [e for e in strange.events if e.code == "power_on"]
     assert event.time.timestamp() * 1000 == strange.times[during.stop]
 

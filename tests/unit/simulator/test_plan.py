@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 from core.profile import LANGUAGES, Profiles
-from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in
-from simulator.fleet import SIGNALS, Fleet
-from simulator.plan import COMPONENT, FailureMode, Harmless, make
+from simulator.files import Numbers, OtherPlan, TelemetryFile, plan_in, write_errors
+from simulator.fleet import Fleet
+from simulator.fridge.faults import COMPONENT, FailureMode
+from simulator.fridge.homes import Harmless
+from simulator.fridge.refrigerators import SIGNALS
+from simulator.planning import make
+from simulator.product import Event
 
 END = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
 NUMBERS = Numbers(seed=7, devices=50, days=30, failing=8)
@@ -54,6 +58,7 @@ def test_oddities_happen_to_healthy_devices_only_and_one_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("numbers", "reason"),
     [
+        ({"product": "toaster"}, "no product 'toaster'; there is fridge, air_compressor"),
         ({"devices": 0}, "at least one device"),
         ({"days": 0}, "longer than nothing"),
         ({"failing": 51}, "between 0 and the number of devices, 50"),
@@ -107,15 +112,35 @@ def test_the_plan_of_another_fleet_is_not_overwritten(tmp_path: Path) -> None:
         plan_in(tmp_path, replace(NUMBERS, seed=8), None, END)
     with pytest.raises(OtherPlan, match="another fleet"):
         plan_in(tmp_path, NUMBERS, END - timedelta(days=1), END)
+    with pytest.raises(OtherPlan, match="product='fridge'"):
+        plan_in(tmp_path, replace(NUMBERS, product="air_compressor"), None, END)
     (tmp_path / "plan.json").write_text("[]", encoding="utf-8")
     with pytest.raises(OtherPlan, match="cannot be read"):
         plan_in(tmp_path, NUMBERS, None, END)
 
 
+def test_services_and_error_codes_have_files_of_their_own(tmp_path: Path) -> None:
+    numbers = Numbers(product="air_compressor", seed=3, devices=6, days=30, failing=6)
+    plan = plan_in(tmp_path, numbers, None, END)
+    told = {
+        (r["device"], r["component"], datetime.fromisoformat(r["time"])) for r in rows(tmp_path / "maintenance.csv")
+    }
+    names = [d.device for d in plan.devices]
+    assert told == {(names[s.at], s.component, s.time) for s in plan.services}
+    events = [
+        Event(at=1, time=END, kind="error", code="no_start"),
+        Event(at=1, time=END, kind="maintenance", code="service", component="inlet_filter"),
+    ]
+    write_errors(tmp_path / "errors.csv", plan, events)
+    assert rows(tmp_path / "errors.csv") == [
+        {"device": "compressor-0002", "time": "2026-03-01T12:34:56Z", "code": "no_start"}
+    ]
+
+
 def test_recorded_telemetry_is_what_was_measured(tmp_path: Path) -> None:
     plan = make(seed=4, devices=3, days=2, failing=1, end=END)
     for name in ("a.csv.gz", "b.csv.gz"):
-        with TelemetryFile(tmp_path / name) as file:
+        with TelemetryFile(tmp_path / name, SIGNALS) as file:
             written = [file.write(chunk) for chunk in Fleet(plan).history()]
     assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
     with gzip.open(tmp_path / "a.csv.gz", "rt", encoding="utf-8", newline="") as text:

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from simulator.faults import Condition
+from simulator.fridge.faults import Condition
 
 Lane = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

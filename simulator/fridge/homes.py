@@ -4,22 +4,46 @@ All random numbers of a day come from a generator keyed by seed and date, so a d
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from simulator.plan import INTERVAL, Harmless, Oddity, Plan
-from simulator.thermal import STEP, Design, Surroundings
+from simulator.days import PER_DAY, Daily, number
+from simulator.fridge.thermal import STEP, Design, Surroundings
+from simulator.plan import INTERVAL, Plan
+from simulator.weather import Weather, gentle, local_hours
 
 STEPS = int(INTERVAL.total_seconds() / STEP)
-PER_DAY = int(timedelta(days=1) / INTERVAL)
+
+
+class Harmless(StrEnum):
+    """What is odd about a healthy device for a while."""
+
+    HEAT_WAVE = "heat_wave"
+    PARTY = "party"
+    HOLIDAY = "holiday"
+    POWER_CUT = "power_cut"
+    WARMER_ROOM = "warmer_room"
+    WARM_FOOD = "warm_food"
+    WIFI_OUTAGE = "wifi_outage"
+
+
+DURATION_HOURS = {
+    Harmless.HEAT_WAVE: (48.0, 120.0),
+    Harmless.PARTY: (4.0, 7.0),
+    Harmless.HOLIDAY: (96.0, 240.0),
+    Harmless.POWER_CUT: (1.0, 5.0),
+    Harmless.WARMER_ROOM: (24.0 * 365, 24.0 * 365),
+    Harmless.WARM_FOOD: (1.0, 2.0),
+    Harmless.WIFI_OUTAGE: (2.0, 30.0),
+}
+"""Shortest and longest time of each oddity, hours. A device that was moved stays where it is."""
 
 _OPENINGS_BY_HOUR = np.array([1, 0.5, 0.3, 0.3, 0.5, 1, 4, 8, 7, 4, 4, 6, 10, 8, 4, 4, 6, 10, 13, 11, 8, 6, 4, 2])
 _OPENINGS_BY_HOUR = _OPENINGS_BY_HOUR / _OPENINGS_BY_HOUR.sum()
 _FREEZER_SHARE = 0.15
-_WEATHER_DAYS = 6
 _WARM_FOOD_JOULE = 9e5
 
 
@@ -40,29 +64,23 @@ class Homes:
     def __init__(self, plan: Plan, design: Design) -> None:
         self._plan = plan
         self._design = design
-        self._sites = sorted({device.site for device in plan.devices})
-        self._site = np.array([self._sites.index(device.site) for device in plan.devices])
-        self._day: Day | None = None
-        self._date: datetime | None = None
+        self._weather = Weather(plan)
+        self._days = Daily(self._draw)
 
     def during(self, start: datetime) -> Surroundings:
         """The surroundings in the interval from `start` (aware, UTC)."""
-        date = start.replace(hour=0, minute=0, second=0, microsecond=0)
-        if self._day is None or date != self._date:
-            self._day, self._date = self._draw(date), date
-        day = self._day
-        at = int((start - date) / INTERVAL)
+        day, at = self._days.at(start)
         steps = slice(at * STEPS, (at + 1) * STEPS)
         room, openings = day.room[at].copy(), day.openings[at].copy()
         warm_food = np.zeros_like(room)
         powered = np.ones(len(room), dtype=bool)
         for odd in self._plan.oddities:
             if odd.start <= start < odd.end:
-                match odd.kind:
+                match Harmless(odd.kind):
                     case Harmless.HEAT_WAVE:
-                        room[odd.at] += 7 * _gentle(odd, start, timedelta(hours=12))
+                        room[odd.at] += 7 * gentle(odd, start, timedelta(hours=12))
                     case Harmless.WARMER_ROOM:
-                        room[odd.at] += 4 * _gentle(odd, start, timedelta(hours=1))
+                        room[odd.at] += 4 * gentle(odd, start, timedelta(hours=1))
                     case Harmless.PARTY:
                         openings[odd.at] = max(openings[odd.at] * 4, 0.2)
                     case Harmless.HOLIDAY:
@@ -80,38 +98,13 @@ class Homes:
 
     def _draw(self, date: datetime) -> Day:
         count, d = len(self._plan.devices), self._design
-        rng = np.random.default_rng([self._plan.seed, 4, _number(date)])
-        offsets = {
-            zone: (ZoneInfo(zone).utcoffset(date) or timedelta(0)) / timedelta(hours=1)
-            for zone in {device.time_zone for device in self._plan.devices}
-        }
-        offset = np.array([offsets[device.time_zone] for device in self._plan.devices])
-        share = np.arange(PER_DAY) / PER_DAY
-        hour = (share[:, None] * 24 + offset) % 24
-        today, tomorrow = self._weather(date), self._weather(date + timedelta(days=1))
-        weather = today + (tomorrow - today) * share[:, None]
+        rng = np.random.default_rng([self._plan.seed, 4, number(date)])
+        hour = local_hours(self._plan, date)
         weekend = 1.25 if date.weekday() >= 5 else 1.0
         return Day(
-            room=d.room + weather[:, self._site] + d.room_swing * np.cos((hour - 17) / 24 * 2 * np.pi),
+            room=d.room + self._weather.day(date) + d.room_swing * np.cos((hour - 17) / 24 * 2 * np.pi),
             openings=_OPENINGS_BY_HOUR[hour.astype(int)] * d.openings * weekend / 60,
             chance=rng.random((PER_DAY * STEPS, count), dtype=np.float32),
             seconds=np.minimum(rng.standard_exponential((PER_DAY * STEPS, count), dtype=np.float32) * 14 + 3, 60),
             freezer=rng.random((PER_DAY * STEPS, count), dtype=np.float32) < _FREEZER_SHARE,
         )
-
-    def _weather(self, date: datetime) -> npt.NDArray[np.float64]:
-        """What the weather adds to the rooms of each site at midnight, K; neighbouring days resemble each other."""
-        total = np.zeros(len(self._sites))
-        for back in range(_WEATHER_DAYS):
-            rng = np.random.default_rng([self._plan.seed, 5, _number(date - timedelta(days=back))])
-            total += 0.75**back * rng.standard_normal(len(self._sites))
-        return 0.6 * total
-
-
-def _number(date: datetime) -> int:
-    return (date - datetime(1970, 1, 1, tzinfo=UTC)).days
-
-
-def _gentle(odd: Oddity, now: datetime, ramp: timedelta) -> float:
-    """0..1: rises from the oddity's start within `ramp` and falls as slowly towards its end."""
-    return min(1.0, (now - odd.start) / ramp, (odd.end - now) / ramp)

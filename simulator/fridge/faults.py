@@ -1,16 +1,36 @@
-"""How faults grow and what they do to a device's parts. A fault never touches a signal, only the physics does."""
+"""What faults do to a refrigerator's parts. A fault never touches a signal, only the physics does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from simulator.plan import FailureMode, Fault, Growth
+from simulator.plan import Fault, severity
 
-_STEEPNESS = 4.0
+
+class FailureMode(StrEnum):
+    """How a refrigerator can fail, named as in its profile."""
+
+    COMPRESSOR_WEAR = "compressor_wear"
+    REFRIGERANT_LEAK = "refrigerant_leak"
+    FAN_DEGRADATION = "fan_degradation"
+    GASKET_LEAK = "gasket_leak"
+    HEATER_DEGRADATION = "heater_degradation"
+    SENSOR_DRIFT = "sensor_drift"
+
+
+COMPONENT = {
+    FailureMode.COMPRESSOR_WEAR: "compressor",
+    FailureMode.REFRIGERANT_LEAK: "refrigerant_circuit",
+    FailureMode.FAN_DEGRADATION: "evaporator_fan",
+    FailureMode.GASKET_LEAK: "door_gasket",
+    FailureMode.HEATER_DEGRADATION: "defrost_heater",
+    FailureMode.SENSOR_DRIFT: "cabinet_sensor",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +64,6 @@ class Condition:
             sensor_bias=np.zeros(count),
             seized=np.zeros(count, dtype=bool),
         )
-
-
-def severity(fault: Fault, now: datetime) -> float:
-    """0 before the onset, rising by the fault's growth to 1 at its failure and after."""
-    share = (now - fault.onset) / (fault.failure_time - fault.onset)
-    share = min(max(share, 0.0), 1.0)
-    match fault.growth:
-        case Growth.LINEAR:
-            return share
-        case Growth.QUADRATIC:
-            return share**2
-        case Growth.EXPONENTIAL:
-            return float(np.expm1(_STEEPNESS * share) / np.expm1(_STEEPNESS))
 
 
 def condition(
@@ -120,7 +127,7 @@ def _drift(parts: Condition, fault: _State) -> None:
     parts.sensor_bias[fault.at] = 8 if fault.broken else 5.5 * fault.grown
 
 
-_EFFECT: dict[FailureMode, Callable[[Condition, _State], None]] = {
+_EFFECT: dict[str, Callable[[Condition, _State], None]] = {
     FailureMode.COMPRESSOR_WEAR: _wear,
     FailureMode.REFRIGERANT_LEAK: _leak,
     FailureMode.FAN_DEGRADATION: _fan,
