@@ -16,7 +16,7 @@ demo: $(VENV)/installed-demo
 
 test: services $(VENV)/installed-test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

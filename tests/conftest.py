@@ -45,6 +45,17 @@ def missing(service: str, why: str) -> None:
     pytest.skip(f"{service} is missing: {why}")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker process tells the one that started it what it ran on."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["ran_on"] = RAN_ON
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    RAN_ON.update(getattr(node, "workeroutput", {}).get("ran_on", {}))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("ran on")
     RAN_ON.setdefault("Python", sys.version.split()[0])
