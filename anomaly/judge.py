@@ -143,6 +143,10 @@ class Judge:
         known = self.layouts.get(name)
         return known is not None and known[0] == version and unpack(known[1], packed, state.parts[name], at)
 
+    def still_open(self, state: State, at: int) -> list[tuple[str, str]]:
+        """Component and failure mode of what is open of the device at position `at`."""
+        return [self.episodes.modes[mode] for mode in np.nonzero(state.parts[EPISODES]["open"][at])[0]]
+
     def follow(self, window: Window, state: State) -> None:
         """Shows the model alone what is past: nothing is judged."""
         for detector in self._detectors:

@@ -106,7 +106,7 @@ class DeviceDetail(Device):
 
 class Finding(Answer):
     """`remaining_*_d`: the days from `extended_at` before which one in ten, half and nine in ten such components fail; None
-    while that is not predictable.
+    while that is not predictable. `withdrawn`: why it no longer holds; empty for what does.
     """
 
     id: int
@@ -125,6 +125,7 @@ class Finding(Answer):
     score: float | None
     peak_score: float | None
     because: str
+    withdrawn: str
     evidence: dict[str, Any]
     remaining_p10_d: float | None
     remaining_p50_d: float | None

@@ -120,7 +120,7 @@ ORDER BY bucket;
 -- findings: one page of findings, newest first.
 SELECT f.id, d.name AS device, d.profile, f.kind, f.component, f.failure_mode, f.severity, f.detector, f.version,
        f.began_at, f.opened_at, f.extended_at, f.closed_at, f.score, f.peak_score, f.because, f.evidence,
-       f.remaining_p10_d, f.remaining_p50_d, f.remaining_p90_d, l.ticket_id AS ticket
+       f.withdrawn, f.remaining_p10_d, f.remaining_p50_d, f.remaining_p90_d, l.ticket_id AS ticket
 FROM finding f
 JOIN device d ON d.id = f.device_id
 LEFT JOIN ticket_finding l ON l.finding_id = f.id

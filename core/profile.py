@@ -232,6 +232,8 @@ class Column(_Part):
 class Profile(_Part):
     """The model of one kind of device.
 
+    lateness: how long judging a tick waits for readings that come out of order. late_within: what comes later than that, up to
+    so long before the last judged tick, makes it be judged again (24 ticks); 0h: it is stored only.
     horizon: how long before a failure it is to be foreseen; what models that learn from failures look for.
     false_alarms: how many a device-month may cost; `forewarn train` sets thresholds by it.
     """
@@ -240,6 +242,7 @@ class Profile(_Part):
     title: Words
     tick: Duration
     lateness: Duration = timedelta(0)
+    late_within: Duration | None = None
     horizon: Duration = timedelta(hours=48)
     false_alarms: Annotated[float, Field(gt=0)] = 0.1
     silence_after: Duration
