@@ -34,7 +34,7 @@ ON CONFLICT (device_id, component, failure_mode) WHERE closed_at IS NULL DO NOTH
 
 -- extend_finding: it goes on
 UPDATE finding SET extended_at = %(at)s, score = %(score)s, peak_score = greatest(peak_score, %(score)s),
-                   evidence = %(evidence)s, remaining_p10_d = %(p10)s, remaining_p50_d = %(p50)s, remaining_p90_d = %(p90)s
+                   evidence = coalesce(%(evidence)s, evidence), remaining_p10_d = %(p10)s, remaining_p50_d = %(p50)s, remaining_p90_d = %(p90)s
  WHERE device_id = %(device)s AND component = %(component)s AND failure_mode = %(failure_mode)s AND closed_at IS NULL;
 
 -- close_finding: it is over
