@@ -28,8 +28,8 @@ EPISODES = "episodes"
 _AHEAD = 64
 _AHEAD_ROWS = 100_000
 """A model looks at so many ticks at once, of many devices at as many as make so many rows."""
-_EVIDENCE_EVERY = 8
-"""The evidence of a finding that goes on is renewed once in so many ticks."""
+_EVIDENCE_EVERY, _EVIDENCE_ALL = 8, 256
+"""The evidence of a finding that goes on is renewed once in so many ticks where more than so many go on at once."""
 
 Record = Callable[[Tick, Floats], None]
 """Takes a tick and the [D, K] scores of the tracks after it; NaN is "don't know yet". They must not be changed."""
@@ -202,10 +202,11 @@ class Judge:
                 devices = found[opened_by == track, 0]
                 told = detector.prognoses(state.parts[detector.name], devices, own)
                 remaining |= {(device, track): one for device, one in zip(devices.tolist(), told, strict=True)}
-        # Evidence costs far more than a score, so each device has a turn of its own to have it renewed.
+        # Evidence costs far more than a score, so where there is much of it each device has its turn to have it renewed.
         tick = self.profile.tick // timedelta(microseconds=1)
         ticks = (int(window.times[-1]) - int(window.times[0])) // tick + 1
-        turn = (window.devices + int(window.times[-1]) // tick) % _EVIDENCE_EVERY < ticks
+        every = _EVIDENCE_EVERY if len(found) > _EVIDENCE_ALL else 1
+        turn = (window.devices + int(window.times[-1]) // tick) % every < ticks
         changes = []
         for (device, mode), track in zip(found.tolist(), opened_by.tolist(), strict=True):
             change = self._change(

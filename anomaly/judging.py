@@ -9,11 +9,12 @@ import numpy as np
 
 from anomaly import late, store
 from anomaly.finding import Change, FindingChange, moment
+from anomaly.health import of_scores
 from anomaly.known import Known
 from core import log
 from core.database import Connection
 from telemetry import history
-from telemetry.window import Window
+from telemetry.window import Floats, Tick, Window
 
 _log = log.get(__name__)
 
@@ -75,15 +76,41 @@ def judged(
         for stop in late.checkpoints(starts[device], ends[device], horizon.far) if horizon.far else ():
             stops[stop].append(position)
     changes: list[FindingChange] = []
+    newest = _Newest(devices=len(devices), tracks=len(known.judge.tracks))
     for stop, positions in sorted(stops.items()):
         before, found = found.cut(stop)
-        changes += known.judge.run(before, part)
+        changes += known.judge.run(before, part, newest.take)
         enough = {devices[p]: ends[devices[p]] - horizon.far for p in positions}
         store.save_checkpoints(connection, stop, horizon.seen, known.packed(part, devices, positions), enough)
-    changes += known.judge.run(found, part)
+    changes += known.judge.run(found, part, newest.take)
     known.state.put(at, part)
     store.save_states(connection, known.packed(part, devices, range(len(devices))))
+    if not known.prefix:
+        _save_health(connection, known, devices, newest)
     return changes
+
+
+class _Newest:
+    """The newest scores of each device, [D, K], and the tick they are of; 0 where it was not heard."""
+
+    def __init__(self, *, devices: int, tracks: int) -> None:
+        self.scores = np.full((devices, tracks), np.nan)
+        self.ticks = np.zeros(devices, dtype=np.int64)
+
+    def take(self, tick: Tick, scores: Floats) -> None:
+        self.scores[tick.heard] = scores[tick.heard]
+        self.ticks[tick.heard] = tick.time
+
+
+def _save_health(connection: Connection, known: Known, devices: Sequence[int], newest: _Newest) -> None:
+    profile = known.judge.profile
+    components = list(profile.components)
+    heard = np.nonzero(newest.ticks)[0]
+    if not len(heard):
+        return
+    health = of_scores(newest.scores[heard], known.judge.tracks, components)
+    at = [moment(tick) + profile.tick for tick in newest.ticks[heard].tolist()]
+    store.save_health(connection, [devices[p] for p in heard.tolist()], components, health, at)
 
 
 def begun(connection: Connection, known: Known, starts: Times, horizon: Horizon) -> None:

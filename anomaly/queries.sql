@@ -104,3 +104,12 @@ DELETE FROM shadow_finding WHERE model_id = %(model)s AND device_id = %(device)s
 
 -- reopen_shadow: what it closed from then on is open as before
 UPDATE shadow_finding SET closed_at = NULL WHERE model_id = %(model)s AND device_id = %(device)s AND closed_at > %(since)s;
+
+-- save_health: the condition of components; since when is told anew when it becomes known or crosses one half
+INSERT INTO component_health AS old (device_id, component, health, at, since)
+SELECT device_id, component, health, at, at
+  FROM unnest(%(devices)s::integer[], %(components)s::text[], %(health)s::float8[], %(at)s::timestamptz[])
+       AS new (device_id, component, health, at)
+ON CONFLICT (device_id, component) DO UPDATE
+   SET health = excluded.health, at = excluded.at,
+       since = CASE WHEN (old.health < 0.5) IS NOT DISTINCT FROM (excluded.health < 0.5) THEN old.since ELSE excluded.at END;

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
+import numpy as np
 from psycopg.types.json import Jsonb
 
 from anomaly import silence
@@ -14,6 +15,7 @@ from anomaly.known import Packed
 from anomaly.late import WITHDRAWN, Key, Revision, Told
 from core.database import Connection, Queries
 from telemetry.history import micros
+from telemetry.window import Floats
 
 _SQL = Queries("anomaly")
 _BY_CHANGE = {Change.OPENED: "open_finding", Change.EXTENDED: "extend_finding", Change.CLOSED: "close_finding"}
@@ -74,6 +76,19 @@ def save_checkpoints(
     connection.cursor().executemany(_SQL["save_checkpoint"], rows)
     values = {"devices": list(enough), "enough": [moment(at) for at in enough.values()]}
     connection.execute(_SQL["prune_checkpoints"], values)
+
+
+def save_health(
+    connection: Connection, devices: Sequence[int], components: Sequence[str], health: Floats, at: Sequence[datetime]
+) -> None:
+    """Stores the condition of the components [C] of devices [D] at a time of each. health: [D, C], NaN is not known."""
+    values = {
+        "devices": np.repeat(devices, len(components)).tolist(),
+        "components": list(components) * len(devices),
+        "health": [None if np.isnan(h) else h for h in health.ravel().tolist()],
+        "at": [time for time in at for _ in components],
+    }
+    connection.execute(_SQL["save_health"], values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

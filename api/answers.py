@@ -62,6 +62,17 @@ class Device(Answer):
     living_tickets: int
 
 
+class ComponentHealth(Answer):
+    """The condition of a component, 1 where nothing deviates to 0; `health` is None while it is not known. `since` is when
+    it last became known, or crossed one half.
+    """
+
+    component: str
+    health: float | None
+    at: UtcTime
+    since: UtcTime
+
+
 class LatestReading(Answer):
     signal: str
     time: UtcTime
@@ -100,6 +111,7 @@ class NewDeviceEvent(BaseModel):
 
 
 class DeviceDetail(Device):
+    health: list[ComponentHealth]
     readings: list[LatestReading]
     attributes: list[DeviceAttribute]
 
