@@ -108,11 +108,10 @@ def test_an_open_finding_is_extended_at_the_end_of_each_window(limit: Profile) -
 def test_where_much_goes_on_at_once_evidence_is_renewed_in_turns(limit: Profile) -> None:
     judge, devices = Judge(limit), 300
     state = judge.fresh(devices)
-    hot = np.tile(heat(90), (1, devices, 1))
-    judge.run(window(np.tile(heat(90, 90, 90), (1, devices, 1)), devices=devices), state)
+    judge.run(window(heat(90, 90, 90), devices=devices), state)
     renewed = np.zeros(devices, dtype=int)
     for hour in range(8):
-        changes = judge.run(window(hot, start=3 + hour, devices=devices), state)
+        changes = judge.run(window(heat(90), start=3 + hour, devices=devices), state)
         assert [c.score for c in changes] == pytest.approx([3.0] * devices)
         renewed += [bool(c.evidence) for c in changes]
         assert 30 < sum(bool(c.evidence) for c in changes) < 45
