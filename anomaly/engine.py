@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import numpy as np
-
-from anomaly import registry, silence, store
+from anomaly import judging, late, registry, silence, store
 from anomaly.detectors.failure_model import FailureModel
 from anomaly.finding import Change, FindingChange, moment
-from anomaly.judge import EPISODES, Judge, State
+from anomaly.judge import EPISODES, Judge
+from anomaly.judging import Horizon
+from anomaly.known import SHADOW, Known
 from anomaly.model import hash_of
 from anomaly.registry import Stage
 from core import log
@@ -23,26 +23,12 @@ from core.database import Connection, Database
 from core.profile import Profile
 from telemetry import history, window
 from telemetry.history import Span
-from telemetry.window import Window
 
 _log = log.get(__name__)
 
 
-_SHADOW = "shadow "
-"""Before the names of a shadow's states, so that they stand beside those of what is live."""
 _LOOK_BACK = 8
 """So many horizons of stored readings a model is shown that comes to a device that is judged already."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """State of all devices of one profile that this process has met. model: the id of the model it judges by."""
-
-    judge: Judge
-    positions: dict[int, int]
-    state: State
-    prefix: str = ""
-    model: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +51,7 @@ class DetectionEngine:
         self._clock = clock
         self._most = most_readings
         self._turn = -1
-        self._known: dict[tuple[str, Stage], _Known] = {}
+        self._known: dict[tuple[str, Stage], Known] = {}
         self._used: dict[tuple[str, Stage], int] = {}
 
     def turn(self) -> Turn:
@@ -113,62 +99,78 @@ class DetectionEngine:
     def _judge_profile(
         self, connection: Connection, profile: Profile, members: list[tuple[int, int, int]], spans: Mapping[int, Span]
     ) -> list[FindingChange]:
-        tick = profile.tick // timedelta(microseconds=1)
-        lateness = profile.lateness // timedelta(microseconds=1)
-        starts, ends, seen = {}, {}, {}
+        tick, lateness = (d // timedelta(microseconds=1) for d in (profile.tick, profile.lateness))
+        # Up to here: what commits later, though it happened before, is looked at next time.
+        horizon = Horizon(far=late.reach(profile), seen=history.seen_now(connection), now=self._clock())
+        starts, ends, seen, first = {}, {}, {}, {}
         for device, until, events in members:
             span = spans[device]
-            starts[device] = until or window.floor(span.first, tick)
+            begin = window.floor(span.first, tick)
+            # A device of which nothing was judged yet begins with what it measured first, however it came.
+            starts[device] = until if events else min(until or begin, begin)
             # A tick is over once the device has measured beyond it; lateness leaves room for what comes out of order.
             ends[device] = max(starts[device], window.floor(span.last - lateness, tick))
-            # A device that is new brings its whole past; one that judges nothing now looks at its events next time.
+            # A device that judges nothing now looks at its events next time.
             seen[device] = events
             if span.first < starts[device]:
-                _log.info("readings came after their tick was judged", device=device, since=str(moment(span.first)))
-        changes: list[FindingChange] = []
+                first[device] = span.first
         due = [device for device, _, _ in members if ends[device] > starts[device]]
+        changes = self._again(connection, profile, first, starts, seen, horizon)
         if due:
-            past = history.past(
-                connection,
-                due,
-                np.array([starts[device] if seen[device] else 0 for device in due], dtype=np.int64),
-                np.array([ends[device] for device in due], dtype=np.int64),
-                [seen[device] for device in due],
-            )
-            now = history.seen_now(connection)
-            seen |= dict.fromkeys(due, now)
-            found = history.place(connection, due, tuple(profile.signals)).window(
-                connection,
-                np.array([starts[device] for device in due], dtype=np.int64),
-                np.array([ends[device] for device in due], dtype=np.int64),
-                tick=tick,
-                names=np.array(due, dtype=np.int64),
-                past=past,
-            )
-            judged_until = {device: moment(starts[device]) for device in due}
+            at = {device: starts[device] for device in due}
             known = self._loaded(connection, profile, "live")
-            changes = self._met(connection, known, due, judged_until) + self._judged(connection, known, due, found)
+            changes += self._met(connection, known, at, seen, horizon)
+            found = judging.window(connection, known, at, ends, seen, horizon)
+            new = {device: starts[device] for device in due if not seen[device]}
+            judging.begun(connection, known, new, horizon)
+            changes += judging.judged(connection, known, found, starts, ends, horizon)
             if (profile.name, "shadow") in self._used:
                 shadow = self._loaded(connection, profile, "shadow")
-                self._met(connection, shadow, due, judged_until)
-                changed = self._judged(connection, shadow, due, found)
-                store.apply_shadow(connection, shadow.model or 0, changed, self._clock())
+                self._met(connection, shadow, at, seen, horizon)
+                judging.begun(connection, shadow, new, horizon)
+                changed = judging.judged(connection, shadow, found, starts, ends, horizon)
+                store.apply_shadow(connection, shadow.model or 0, changed, horizon.now)
+            seen |= dict.fromkeys(due, horizon.seen)
         store.save_judged(
             connection,
             [(device, moment(ends[device]), spans[device].stored_at, seen[device]) for device, _, _ in members],
         )
         return changes
 
-    def _judged(self, connection: Connection, known: _Known, due: list[int], found: Window) -> list[FindingChange]:
-        at = np.array([known.positions[device] for device in due], dtype=np.int64)
-        part = known.state.take(at)
-        changes = known.judge.run(found, part)
-        known.state.put(at, part)
-        packed = [(d, known.prefix + n, v, s) for i, d in enumerate(due) for n, v, s in known.judge.pack(part, i)]
-        store.save_states(connection, packed)
-        return changes
+    def _again(
+        self,
+        connection: Connection,
+        profile: Profile,
+        first: Mapping[int, int],
+        until: Mapping[int, int],
+        seen: dict[int, int],
+        horizon: Horizon,
+    ) -> list[FindingChange]:
+        """Judges again the devices of which something came late, up to where they were judged. Moves `seen`."""
+        checkpoints = judging.covering(connection, first, until, horizon) if first else {}
+        if not checkpoints:
+            return []
+        at = {device: until[device] for device in checkpoints}
+        known = self._loaded(connection, profile, "live")
+        changes = self._met(connection, known, at, seen, horizon)
+        again = judging.judged_again(connection, known, checkpoints, at, horizon)
+        if (profile.name, "shadow") in self._used:
+            shadow = self._loaded(connection, profile, "shadow")
+            self._met(connection, shadow, at, seen, horizon)
+            # Both look at the same events, so they go back together.
+            both = {device: checkpoints[device] for device in again.devices}
+            judging.judged_again(connection, shadow, both, at, horizon)
+        seen |= dict.fromkeys(again.devices, horizon.seen)
+        if again.devices:
+            _log.info(
+                "judged again what came late",
+                profile=profile.name,
+                devices=len(again.devices),
+                findings=again.findings,
+            )
+        return [*changes, *again.extended]
 
-    def _loaded(self, connection: Connection, profile: Profile, stage: Stage) -> _Known:
+    def _loaded(self, connection: Connection, profile: Profile, stage: Stage) -> Known:
         known = self._known.get((profile.name, stage))
         if known is None:
             number = self._used.get((profile.name, stage))
@@ -177,55 +179,45 @@ class DetectionEngine:
                 _log.warning("a model was learnt for another state of its profile; train it again", model=model.version)
                 model = None
             judge = Judge(profile, model, alone=stage == "shadow")
-            prefix = _SHADOW if stage == "shadow" else ""
-            known = _Known(judge=judge, positions={}, state=judge.fresh(0), prefix=prefix, model=number)
+            prefix = SHADOW if stage == "shadow" else ""
+            known = Known(judge=judge, positions={}, state=judge.fresh(0), prefix=prefix, model=number)
             self._known[profile.name, stage] = known
         return known
 
     def _met(
-        self, connection: Connection, known: _Known, due: list[int], until: Mapping[int, datetime]
+        self,
+        connection: Connection,
+        known: Known,
+        until: Mapping[int, int],
+        seen: Mapping[int, int],
+        horizon: Horizon,
     ) -> list[FindingChange]:
         """Restores what is known of devices that were not met before; returns what is over because its judge is gone."""
-        new = [device for device in due if device not in known.positions]
+        new = [device for device in until if device not in known.positions]
         if not new:
             return []
         first = len(known.positions)
         known.positions |= {device: first + at for at, device in enumerate(new)}
         known.state = known.state.grow(known.judge.fresh(len(new)))
         restored: dict[str, set[int]] = {name: set() for name in known.judge.layouts}
-        judged, other = set(), set()
+        other = set()
         for device, stored, version, packed in store.states(connection, new):
-            if stored.startswith(_SHADOW) != bool(known.prefix):
+            if stored.startswith(SHADOW) != bool(known.prefix):
                 continue
             name = stored.removeprefix(known.prefix)
-            judged.add(device)
             if known.judge.unpack(known.state, known.positions[device], name, version, packed):
                 restored[name].add(device)
             elif name in known.judge.layouts:
                 _log.warning("a stored state is of another version; it starts anew", device=device, detector=name)
                 other.add((device, name))
-        self._catch_up(connection, known, [d for d in new if d not in restored.get(FailureModel.name, ())], until)
+        # A device that nobody judged yet brings its whole past by itself.
+        strange = [d for d in new if d not in restored.get(FailureModel.name, ()) and seen[d]]
+        if known.judge.model is not None and strange:
+            back = _LOOK_BACK * known.judge.profile.horizon
+            judging.caught_up(connection, known, {d: until[d] for d in strange}, back, horizon)
         gone = [device for device in new if (device, EPISODES) in other]
-        return store.open_findings(connection, gone, until) if gone and not known.prefix else []
-
-    def _catch_up(
-        self, connection: Connection, known: _Known, devices: list[int], until: Mapping[int, datetime]
-    ) -> None:
-        """Shows a model what is stored of devices that were judged before it came."""
-        profile = known.judge.profile
-        if known.judge.model is None or not devices:
-            return
-        ends = np.array([history.micros(until[device]) for device in devices], dtype=np.int64)
-        back = _LOOK_BACK * profile.horizon // timedelta(microseconds=1)
-        tick = profile.tick // timedelta(microseconds=1)
-        past = history.past(connection, devices, ends * 0, ends, [0] * len(devices))
-        found = history.place(connection, devices, tuple(profile.signals)).window(
-            connection, ends - back, ends, tick=tick, names=np.array(devices, dtype=np.int64), past=past
-        )
-        at = np.array([known.positions[device] for device in devices], dtype=np.int64)
-        part = known.state.take(at)
-        known.judge.follow(found, part)
-        known.state.put(at, part)
+        closing = {device: moment(until[device]) for device in gone}
+        return store.open_findings(connection, gone, closing) if gone and not known.prefix else []
 
     def _listen(self, connection: Connection) -> list[FindingChange]:
         now = self._clock()

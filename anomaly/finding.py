@@ -31,8 +31,8 @@ class FindingChange:
     """A change of the one open finding of a device, component and failure mode. Times are those of the measurement.
 
     at: when it happened. began_at: when the behaviour started, before the on-delay. score: 1 is the threshold.
-    because is given when it opens, evidence then and, as it is now, whenever it is extended. prognosis: how long the
-    component still has, counted from `at`; None while it is not predictable.
+    because is given when it opens, evidence then and, as it is now, while it is extended: each time, or now and then where
+    much goes on at once. prognosis: how long the component still has, counted from `at`; None while it is not predictable.
     """
 
     change: Change

@@ -7,6 +7,7 @@ can be stored, restored and split by device.
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Self
 
 import numpy as np
@@ -27,6 +28,8 @@ EPISODES = "episodes"
 _AHEAD = 64
 _AHEAD_ROWS = 100_000
 """A model looks at so many ticks at once, of many devices at as many as make so many rows."""
+_EVIDENCE_EVERY, _EVIDENCE_ALL = 8, 256
+"""The evidence of a finding that goes on is renewed once in so many ticks where more than so many go on at once."""
 
 Record = Callable[[Tick, Floats], None]
 """Takes a tick and the [D, K] scores of the tracks after it; NaN is "don't know yet". They must not be changed."""
@@ -143,6 +146,10 @@ class Judge:
         known = self.layouts.get(name)
         return known is not None and known[0] == version and unpack(known[1], packed, state.parts[name], at)
 
+    def still_open(self, state: State, at: int) -> list[tuple[str, str]]:
+        """Component and failure mode of what is open of the device at position `at`."""
+        return [self.episodes.modes[mode] for mode in np.nonzero(state.parts[EPISODES]["open"][at])[0]]
+
     def follow(self, window: Window, state: State) -> None:
         """Shows the model alone what is past: nothing is judged."""
         for detector in self._detectors:
@@ -178,18 +185,36 @@ class Judge:
                     record(tick, scores)
                 changes += self._episodes(window, tick, state, scores, ahead.until(at) if ahead else None)
                 np.maximum(peak, self.episodes.by_mode(scores), out=peak, where=tick.heard[:, None])
-        is_open = state.parts[EPISODES]["open"] & (last > 0)[:, None]
-        if is_open.any():
-            newest = _newest(window)
-            for device, mode in np.argwhere(is_open).tolist():
-                change = self._change(
-                    Change.EXTENDED, window, state, device, mode, int(last[device]), float(peak[device, mode])
-                )
-                track = int(state.parts[EPISODES]["by"][device, mode])
-                own = state.parts[self._owner[track][0].name]
-                evidence = self._evidence(newest, own, device, track)
-                prognosis = self._prognosis(own, device, track)
-                changes.append(replace(change, evidence=evidence, prognosis=prognosis))
+        return changes + self._extended(window, state, last, peak)
+
+    def _extended(self, window: Window, state: State, last: Ints, peak: Floats) -> list[FindingChange]:
+        """What goes on at the end of a window. last: [D] the newest tick of each device. peak: [D, M] highest scores."""
+        e = state.parts[EPISODES]
+        found = np.argwhere(e["open"] & (last > 0)[:, None])
+        if not len(found):
+            return []
+        newest = _newest(window)
+        remaining: dict[tuple[int, int], Prognosis | None] = {}
+        opened_by = e["by"][found[:, 0], found[:, 1]]
+        for track in np.unique(opened_by).tolist():
+            detector, own = self._owner[track]
+            if isinstance(detector, FailureModel):
+                devices = found[opened_by == track, 0]
+                told = detector.prognoses(state.parts[detector.name], devices, own)
+                remaining |= {(device, track): one for device, one in zip(devices.tolist(), told, strict=True)}
+        # Evidence costs far more than a score, so where there is much of it each device has its turn to have it renewed.
+        tick = self.profile.tick // timedelta(microseconds=1)
+        ticks = (int(window.times[-1]) - int(window.times[0])) // tick + 1
+        every = _EVIDENCE_EVERY if len(found) > _EVIDENCE_ALL else 1
+        turn = (window.devices + int(window.times[-1]) // tick) % every < ticks
+        changes = []
+        for (device, mode), track in zip(found.tolist(), opened_by.tolist(), strict=True):
+            change = self._change(
+                Change.EXTENDED, window, state, device, mode, int(last[device]), float(peak[device, mode])
+            )
+            own_state = state.parts[self._owner[track][0].name]
+            evidence = self._evidence(newest, own_state, device, track) if turn[device] else ()
+            changes.append(replace(change, evidence=evidence, prognosis=remaining.get((device, track))))
         return changes
 
     def _evidence(self, tick: Tick, state: Columns, device: int, track: int) -> tuple[SignalEvidence, ...]:

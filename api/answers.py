@@ -62,6 +62,17 @@ class Device(Answer):
     living_tickets: int
 
 
+class ComponentHealth(Answer):
+    """The condition of a component, 1 where nothing deviates to 0; `health` is None while it is not known. `since` is when
+    it last became known, or crossed one half.
+    """
+
+    component: str
+    health: float | None
+    at: UtcTime
+    since: UtcTime
+
+
 class LatestReading(Answer):
     signal: str
     time: UtcTime
@@ -100,13 +111,14 @@ class NewDeviceEvent(BaseModel):
 
 
 class DeviceDetail(Device):
+    health: list[ComponentHealth]
     readings: list[LatestReading]
     attributes: list[DeviceAttribute]
 
 
 class Finding(Answer):
     """`remaining_*_d`: the days from `extended_at` before which one in ten, half and nine in ten such components fail; None
-    while that is not predictable.
+    while that is not predictable. `withdrawn`: why it no longer holds; empty for what does.
     """
 
     id: int
@@ -125,6 +137,7 @@ class Finding(Answer):
     score: float | None
     peak_score: float | None
     because: str
+    withdrawn: str
     evidence: dict[str, Any]
     remaining_p10_d: float | None
     remaining_p50_d: float | None

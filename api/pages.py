@@ -133,7 +133,7 @@ def devices(
         request,
         "devices.html",
         **frame(part, caller),
-        devices=[{**row, "names": names_of(part, row)} for row in shown],
+        devices=[_with_condition(part, row) for row in shown],
         search=search,
         following=following,
         first=after is None,
@@ -164,6 +164,7 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
         remaining=_remaining(part, worst, row) if worst else "",
         tickets=[_with_words(part, ticket) for ticket in tickets],
         readings=readings,
+        conditions=views.conditions(part.console.component_health(name), names),
         bands=bands,
         events=[{**event, "title": views.event_title(event, names)} for event in events],
         firmware=[a for a in part.console.device_attributes(name) if a["name"] == "firmware"],
@@ -290,6 +291,11 @@ def _with_words(part: Parts, row: Row) -> Row:
 def _remaining(part: Parts, finding: Row, device: Row) -> str:
     profile = part.profile(device["profile"])
     return time_to_failure(finding, profile.horizon if profile else None, part.clock())
+
+
+def _with_condition(part: Parts, row: Row) -> Row:
+    names = names_of(part, row)
+    return {**row, "names": names, "worst": views.condition(row["worst_component"] or "", row["worst_health"], names)}
 
 
 def _back(number: int, done: str) -> Response:

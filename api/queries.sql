@@ -59,9 +59,15 @@ SELECT p.id, p.name, p.profile, p.customer, p.model, p.serial, p.firmware, p.sit
             (SELECT r.time FROM reading r WHERE r.series_id = s.id ORDER BY r.time DESC LIMIT 1) last
         WHERE s.device_id = p.id) AS last_reading_at,
        (SELECT count(*) FROM ticket t WHERE t.device_id = p.id AND t.state NOT IN ('solved', 'closed')) AS living_tickets,
-       j.until AS judged_until
+       j.until AS judged_until, worst.component AS worst_component, worst.health AS worst_health
 FROM page p LEFT JOIN judged j ON j.device_id = p.id
+LEFT JOIN LATERAL (SELECT h.component, h.health FROM component_health h WHERE h.device_id = p.id AND h.health IS NOT NULL
+                   ORDER BY h.health, h.component LIMIT 1) worst ON true
 ORDER BY p.name;
+
+-- component_health: the condition of a device's components, the worst first, those not known last.
+SELECT h.component, h.health, h.at, h.since FROM component_health h JOIN device d ON d.id = h.device_id
+WHERE d.name = %(device)s ORDER BY h.health NULLS LAST, h.component;
 
 -- latest_readings: the newest reading of each signal of a device.
 SELECT s.signal, last.time, last.value, last.quality
@@ -120,7 +126,7 @@ ORDER BY bucket;
 -- findings: one page of findings, newest first.
 SELECT f.id, d.name AS device, d.profile, f.kind, f.component, f.failure_mode, f.severity, f.detector, f.version,
        f.began_at, f.opened_at, f.extended_at, f.closed_at, f.score, f.peak_score, f.because, f.evidence,
-       f.remaining_p10_d, f.remaining_p50_d, f.remaining_p90_d, l.ticket_id AS ticket
+       f.withdrawn, f.remaining_p10_d, f.remaining_p50_d, f.remaining_p90_d, l.ticket_id AS ticket
 FROM finding f
 JOIN device d ON d.id = f.device_id
 LEFT JOIN ticket_finding l ON l.finding_id = f.id

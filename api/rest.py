@@ -40,11 +40,12 @@ def list_devices(
 
 @router.get("/devices/{name}")
 def get_device(request: Request, _caller: Viewer, name: Words) -> answers.DeviceDetail:
-    """One device with the newest reading of each signal."""
+    """One device with the health of its components and the newest reading of each signal."""
     console = parts(request).console
     return answers.DeviceDetail.model_validate(
         {
             **console.device(name),
+            "health": console.component_health(name),
             "readings": console.latest_readings(name),
             "attributes": console.device_attributes(name),
         }

@@ -108,6 +108,10 @@ class ConsoleStore:
             raise NotFound("device", name)
         return rows[0]
 
+    def component_health(self, device: str) -> list[Row]:
+        """The condition of each component of a device that was judged, the worst first, those not known yet last."""
+        return self._rows("component_health", device=device)
+
     def latest_readings(self, device: str) -> list[Row]:
         """The newest reading of each signal of a device."""
         return self._rows("latest_readings", device=device)

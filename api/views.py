@@ -59,6 +59,11 @@ class Names:
         """Title of a component."""
         return _title(self._profile.components if self._profile else {}, name)
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of all components."""
+        return tuple(self._profile.components) if self._profile else ()
+
     def failure_mode(self, name: str) -> str:
         """Title of a failure mode."""
         return _title(self._profile.failure_modes if self._profile else {}, name)
@@ -149,6 +154,33 @@ def _band(low: float | None, high: float | None, unit: str) -> str:
     if high is not None:
         return f"up to {quantity(high, unit)}"
     return f"from {quantity(low, unit)}" if low is not None else "not known"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """The health of a component in words and as a bar of 0..100; `share` is None while it is not known."""
+
+    title: str
+    text: str
+    tone: str
+    share: float | None
+    since: datetime | None = None
+
+
+def condition(component: str, health: float | None, names: Names, since: datetime | None = None) -> Condition:
+    """How a component is: good above three quarters, bad below one half, where an alarm's threshold is."""
+    if health is None:
+        return Condition(title=names.component(component), text="Not known yet", tone="quiet", share=None)
+    tone = "bad" if health < 0.5 else "warn" if health < 0.75 else "good"
+    share = round(health * 100, 1)
+    return Condition(title=names.component(component), text=f"{share:.0f} %", tone=tone, share=share, since=since)
+
+
+def conditions(rows: Sequence[Row], names: Names) -> list[Condition]:
+    """The health of all components of a device, the worst first; `rows` know those that were judged."""
+    judged = [condition(row["component"], row["health"], names, row["since"]) for row in rows]
+    known = {row["component"] for row in rows}
+    return judged + [condition(name, None, names) for name in names.components if name not in known]
 
 
 def normal_bands(findings: Sequence[Row]) -> dict[str, tuple[float, float]]:

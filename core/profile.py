@@ -113,21 +113,27 @@ class FailureMode(_Part):
 
 class Limit(_Part):
     """An alarm limit of one signal (ISA-18.2): it is exceeded for `on_delay` before it counts, and is back by
-    `deadband` for `off_delay` before it is over. `high`, `low` and `deadband` are in the signal's unit.
+    `deadband` for `off_delay` before it is over. `high`, `low` and `deadband` are in the signal's unit; `rate` is in that unit
+    an hour, from one measured tick to the next: above 0 it must not rise faster, below 0 not fall faster.
     """
 
     signal: Name
     failure_mode: Name
     high: float | None = None
     low: float | None = None
+    rate: float | None = None
     deadband: Annotated[float, Field(ge=0)] = 0.0
     on_delay: Duration = timedelta(0)
     off_delay: Duration = timedelta(0)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.high is None) == (self.low is None):
-            raise ValueError("give either high or low")
+        if [self.high, self.low, self.rate].count(None) != 2:
+            raise ValueError("give either high or low or rate")
+        if self.rate == 0:
+            raise ValueError(
+                "rate must not be 0: above 0 it limits how fast the signal rises, below 0 how fast it falls"
+            )
         return self
 
 
@@ -232,6 +238,8 @@ class Column(_Part):
 class Profile(_Part):
     """The model of one kind of device.
 
+    lateness: how long judging a tick waits for readings that come out of order. late_within: what comes later than that, up to
+    so long before the last judged tick, makes it be judged again (24 ticks); 0h: it is stored only.
     horizon: how long before a failure it is to be foreseen; what models that learn from failures look for.
     false_alarms: how many a device-month may cost; `forewarn train` sets thresholds by it.
     """
@@ -240,6 +248,7 @@ class Profile(_Part):
     title: Words
     tick: Duration
     lateness: Duration = timedelta(0)
+    late_within: Duration | None = None
     horizon: Duration = timedelta(hours=48)
     false_alarms: Annotated[float, Field(gt=0)] = 0.1
     silence_after: Duration

@@ -142,5 +142,7 @@ def conversion(unit: str, to: str) -> tuple[float, float] | None:
 
 
 def shown(unit: str) -> str:
-    """The unit as people read it: `Cel` is °C."""
+    """The unit as people read it: `Cel` is °C, `Cel/h` °C/h."""
+    if unit not in _SHOWN and unit.endswith("/h"):
+        return shown(unit.removesuffix("/h")) + "/h"
     return _SHOWN.get(unit, unit)

@@ -1,6 +1,6 @@
 -- changed_findings: findings that triage has not seen in their present form, oldest first, with device and customer
 SELECT f.id, f.device_id, f.kind, f.component, f.failure_mode, f.severity, f.opened_at, f.closed_at, f.began_at,
-       f.because, f.score, f.changed_at, d.name AS device, d.profile, d.model, seen.ticket_id AS earlier_ticket,
+       f.because, f.score, f.changed_at, f.withdrawn, d.name AS device, d.profile, d.model, seen.ticket_id AS earlier_ticket,
        seen.finding_id IS NOT NULL AS seen,
        c.id AS customer_id, c.name AS customer, c.email, c.language, c.time_zone, c.consent
   FROM finding f

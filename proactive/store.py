@@ -198,7 +198,9 @@ def _triage(
         if decision is Decision.REOPENED:
             _set_standing(connection, ticket_id, Standing(state=TicketState.OPEN), at)
             _entry(connection, ticket_id, at, "state", ENGINE, str(decision))
-        if finding["closed_at"]:
+        if finding["withdrawn"]:
+            summary = finding["withdrawn"]
+        elif finding["closed_at"]:
             summary = "the values are back in their normal band"
         elif finding["seen"]:
             summary = f"still abnormal: {finding['because']}"

@@ -150,11 +150,13 @@ class Past:
     attributes: Mapping[str, tuple[str, ...]]
 
 
-def past(connection: Connection, devices: Sequence[int], starts: Ints, ends: Ints, seen: Sequence[int]) -> Past:
+def past(
+    connection: Connection, devices: Sequence[int], starts: Ints, ends: Ints, seen: Sequence[int], now: int
+) -> Past:
     """What happened to each device within its own [start, end), microseconds since the epoch.
 
     seen: [D] the transaction up to which each was looked at before: what was stored since, though it happened before
-    the start, counts as if it happened at the start.
+    the start, counts as if it happened at the start. now: the transaction up to which to look, of `seen_now`.
     """
     place = {device: at for at, device in enumerate(devices)}
     values = {
@@ -162,6 +164,7 @@ def past(connection: Connection, devices: Sequence[int], starts: Ints, ends: Int
         "starts": [_time(t) for t in starts.tolist()],
         "ends": [_time(t) for t in ends.tolist()],
         "seen": list(seen),
+        "now": now,
     }
     rows = [
         (

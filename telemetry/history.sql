@@ -31,7 +31,7 @@ SELECT e.device_id, e.time, e.kind, CASE e.kind WHEN 'error' THEN e.code ELSE e.
   FROM unnest(%(devices)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(seen)s::bigint[]) AS want (id, start_at, end_at, seen)
   JOIN device_event e ON e.device_id = want.id AND e.time < want.end_at
  WHERE (e.time >= want.start_at OR e.xact > want.seen::text::xid8)
-   AND e.xact < pg_snapshot_xmin(pg_current_snapshot())
+   AND e.xact <= %(now)s::text::xid8
    AND (e.kind = 'error' AND e.code <> ''
         OR e.kind = 'maintenance' AND e.detail ? 'component' AND e.detail ->> 'work' IS DISTINCT FROM 'inspected')
  ORDER BY e.time;

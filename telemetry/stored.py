@@ -27,7 +27,7 @@ class StoredHistory:
             self._placed = history.place(connection, ids, tuple(profile.signals))
             # All that happened, also before the first reading.
             start, end = np.zeros(len(ids), dtype=np.int64), np.full(len(ids), _END, dtype=np.int64)
-            self._past = history.past(connection, ids, start, end, [0] * len(ids))
+            self._past = history.past(connection, ids, start, end, [0] * len(ids), history.seen_now(connection))
         self.devices: tuple[str, ...] = tuple(row[1] for row in found)
         self._first = np.array([row[2] for row in found], dtype=np.int64)
         self._last = np.array([row[3] for row in found], dtype=np.int64)

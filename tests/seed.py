@@ -287,6 +287,16 @@ def _history(c: Connection, now: datetime) -> None:
             (now - timedelta(days=days), version),
         )
     c.execute("UPDATE device SET clock_skew_s = 910 WHERE id = 1")
+    for component, health in (
+        ("compressor", 0.04),
+        ("door_gasket", 0.68),
+        ("evaporator_fan", 0.99),
+        ("cabinet_sensor", None),
+    ):
+        c.execute(
+            "INSERT INTO component_health VALUES (1, %s, %s, %s, %s)",
+            (component, health, now - timedelta(minutes=20), now - timedelta(days=2.4)),
+        )
 
 
 def _entry(c: Connection, ticket: int, at: datetime, kind: str, actor: str, summary: str) -> None:

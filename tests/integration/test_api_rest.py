@@ -71,6 +71,13 @@ def test_a_device_tells_its_newest_readings(client: TestClient) -> None:
     assert device["customer"] == "Anna Kowalska"
     assert device["living_tickets"] == 1
     assert len(device["readings"]) == 11
+    assert [(h["component"], h["health"]) for h in device["health"]] == [
+        ("compressor", 0.04),
+        ("door_gasket", 0.68),
+        ("evaporator_fan", 0.99),
+        ("cabinet_sensor", None),
+    ]
+    assert device["health"][0]["since"] == "2026-11-18T02:24:00Z"
     assert device["last_reading_at"] == device["readings"][0]["time"] == "2026-11-20T11:50:00Z"
     problem(client.get(V1 + "/devices/nobody"), 404)
 

@@ -212,6 +212,31 @@ def test_silence_is_a_condition_of_its_own(platform: Platform) -> None:
     assert [(mode, is_open) for _, mode, _, is_open in platform.findings()] == [("silence", False)]
 
 
+def test_the_health_of_components_is_told_each_turn(platform: Platform) -> None:
+    engine = platform.engine()
+
+    def health() -> list[Any]:
+        return platform.run("SELECT round(health::numeric, 2)::float8, at, since FROM component_health")
+
+    platform.store(1, [0, 1], [20.0, 20.0])
+    engine.turn()
+    assert health() == [(1.0, START + timedelta(hours=1), START + timedelta(hours=1))]
+    platform.store(1, [2, 3], [80.0, 90.0])
+    engine.turn()
+    assert health() == [(0.5, START + timedelta(hours=3), START + timedelta(hours=1))]
+    platform.store(1, [4, 5], [90.0, 20.0])
+    engine.turn()
+    assert health() == [(0.01, START + timedelta(hours=5), START + timedelta(hours=5))]
+
+
+def test_health_that_is_not_known_is_stored_so(platform: Platform) -> None:
+    text = BOX.split("detectors:", maxsplit=1)[0] + "detectors:\n  baseline: {warm_up: 24h}\n"
+    platform.profiles = {"box": parse(text, "box.yaml")}
+    platform.store(1, [0, 1], [20.0, 20.0])
+    platform.engine().turn()
+    assert platform.run("SELECT component, health FROM component_health") == [("heater", None)]
+
+
 def test_readings_of_bad_quality_are_not_judged(platform: Platform) -> None:
     platform.store(1, *hot(range(6)))
     platform.run("UPDATE reading SET quality = 1")

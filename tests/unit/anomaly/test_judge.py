@@ -105,6 +105,19 @@ def test_an_open_finding_is_extended_at_the_end_of_each_window(limit: Profile) -
     assert extended.evidence[0].seen == 90
 
 
+def test_where_much_goes_on_at_once_evidence_is_renewed_in_turns(limit: Profile) -> None:
+    judge, devices = Judge(limit), 300
+    state = judge.fresh(devices)
+    judge.run(window(heat(90, 90, 90), devices=devices), state)
+    renewed = np.zeros(devices, dtype=int)
+    for hour in range(8):
+        changes = judge.run(window(heat(90), start=3 + hour, devices=devices), state)
+        assert [c.score for c in changes] == pytest.approx([3.0] * devices)
+        renewed += [bool(c.evidence) for c in changes]
+        assert 30 < sum(bool(c.evidence) for c in changes) < 45
+    assert (renewed == 1).all()
+
+
 def quiet(hours: int, seed: int = 1, devices: int = 1) -> Floats:
     """A heater whose heat follows the room by 1.5 K/K, with noise; the room has days and weather."""
     random = np.random.default_rng(seed)

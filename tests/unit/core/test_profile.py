@@ -46,7 +46,7 @@ def test_a_shipped_profile_is_valid_and_named_as_its_file(file: Path) -> None:
         ),
         (
             ("signal: freezer_temp, high: -6", "signal: freezer_temp"),
-            "detectors.limits.0: give either high or low",
+            "detectors.limits.0: give either high or low or rate",
         ),
         (
             ("failure_mode: refrigerant_leak}", "failure_mode: leak}"),
