@@ -12,8 +12,10 @@ from telemetry.window import Bools, Floats, Ints, Tick, Window
 
 MONTH = 30 * 86_400_000_000
 """A device-month, microseconds."""
-FACTORS: tuple[float, ...] = tuple(2.0 ** (step / 6) for step in range(-20, 25))
-"""The thresholds that are tried, against the profile's own (1)."""
+FACTORS: tuple[float, ...] = tuple(2.0 ** (step / 12) for step in range(-40, 49))
+"""The thresholds that are tried, against the profile's own (1). They stand close, since of a budget that lies between two
+of them the rest is lost: a model's score is a root of the odds, and one step is a quarter more odds.
+"""
 LIVE = FACTORS.index(1.0)
 _NOT_OF_A_COMPONENT = {"silence", "sensor"}
 """Kinds of findings that blame no component: they are no prediction of a failure."""

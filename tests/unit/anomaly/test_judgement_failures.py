@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomaly.judgement import failures
-from anomaly.judgement.alarms import Alarms, Exposure, Part
+from anomaly.judgement.alarms import FACTORS, Alarms, Exposure, Part
 from anomaly.judgement.failures import Failures, Row, Verdict
 from telemetry.window import Window
 
@@ -231,3 +231,12 @@ def test_exposure_counts_gaps_only_up_to_silence_and_leaves_danger_out() -> None
     assert (exposed.danger / HOUR).tolist() == [4, 0]
     assert exposed.months[0] == pytest.approx(25 / 720)
     assert exposed.healthy_months[0] == pytest.approx(21 / 720)
+
+
+@pytest.mark.parametrize("budget", [0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.1])
+def test_thresholds_stand_close_enough_to_use_most_of_a_budget(budget: float) -> None:
+    # Odds with a heavy tail, half as many beyond twice as much; a model's score is their fourth root.
+    rates = [min(1.0, factor**-4) for factor in FACTORS]
+    at = failures.threshold(rates, budget)
+    assert at is not None
+    assert 0.79 * budget < rates[at] <= budget
