@@ -22,6 +22,10 @@ from cli.embedded import EmbeddedDatabase, MailSink, free_port
 from core.database import Database
 from migrations.runner import migrate
 
+# Tests run two at a time: threads of one that wait for those of another would make both many times slower. Set before
+# scikit-learn is imported, which reads it once; processes that tests start take it over.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 HERE = Path(__file__).parent
 SERVICES = HERE / "services"
 RAN_ON: dict[str, str] = {}
