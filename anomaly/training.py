@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -31,8 +31,12 @@ _FEWEST_LIVES = 20
 """Failures from which on the remaining time is learnt too."""
 _FEW = 50
 """Fewer failures than these are learnt from with smaller models."""
-_CHANCE: dict[str, Any] = {"learning_rate": 0.1, "max_leaf_nodes": 6, "max_iter": 60, "l2_regularization": 2.0}
-_SMALL: dict[str, Any] = {**_CHANCE, "max_leaf_nodes": 4, "max_iter": 30}
+_SIZES: Mapping[str, Mapping[str, Any]] = {
+    "few": {"max_leaf_nodes": 4, "max_iter": 30},
+    "cautious": {"max_leaf_nodes": 6, "max_iter": 60},
+    "close": {"max_leaf_nodes": 8, "max_iter": 80, "min_samples_leaf": 40},
+}
+"""How much a model may take note of."""
 _TOGETHER = 8
 """Ticks before one failure are no examples of their own: a leaf holds as many as lead up to so many failures."""
 _REST: dict[str, Any] = {
@@ -48,6 +52,13 @@ _MOST_MISSING = 0.5
 """A feature that is not known for more than this share of the ticks before failures is not learnt from."""
 _INSIDE = 0.8
 """Share of true lives that P10 to P90 is to hold."""
+
+
+class _Kind(NamedTuple):
+    """How a chance is learnt: within how many ticks a failure counts, and how large the model is (`_SIZES`)."""
+
+    reach: float
+    size: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,22 +180,32 @@ def learn(
     if not known:
         return None
     run = Parallel(n_jobs=jobs)
+    by: dict[tuple[int, _Kind, int], HistGradientBoostingClassifier] = {}
+
+    def best(kinds: Mapping[int, Sequence[_Kind]]) -> dict[int, _Kind]:
+        """Of the kinds of each component the one that tells failures best on devices that it did not know."""
+        todo = [
+            (at, kind, fold)
+            for at in kinds
+            for kind in kinds[at]
+            for fold in range(FOLDS)
+            if (at, kind, fold) not in by
+        ]
+        fits = run(delayed(_chance)(examples, at, fold_of != fold, kind, seed) for at, kind, fold in todo)
+        by.update(zip(todo, fits, strict=True))
+
+        def worth(at: int, kind: _Kind) -> float:
+            return _foreseen(examples, at, _unknown(examples, fold_of, by, at, kind), horizon, lead, tick)
+
+        return {at: max(kinds[at], key=partial(worth, at)) for at in kinds}
+
     reaches = [max(horizon * share, 1.0) for share in _REACHES]
-    tried = [(at, reach, fold) for at in known for reach in reaches for fold in range(FOLDS)]
-    fitted = run(
-        delayed(_chance)(examples, at, fold_of != fold, reach, lives[at] < _FEW, seed) for at, reach, fold in tried
-    )
-    by = dict(zip(tried, fitted, strict=True))
-    odds = {
-        (at, reach): _unknown(examples, fold_of, [by[at, reach, fold] for fold in range(FOLDS)])
-        for at in known
-        for reach in reaches
-    }
-    reach_of = {
-        at: max(reaches, key=lambda reach: _foreseen(examples, at, odds[at, reach], horizon, lead, tick))
-        for at in known
-    }
-    finals = run(delayed(_chance)(examples, at, fold_of >= 0, reach_of[at], lives[at] < _FEW, seed) for at in known)
+    size = {at: "few" if lives[at] < _FEW else "cautious" for at in known}
+    kind_of = best({at: [_Kind(reach, size[at]) for reach in reaches] for at in known})
+    # Where many failures are known a closer look may pay: tried at the reach that was found, which is cheaper than at each.
+    closer = {at: [kind_of[at], _Kind(kind_of[at].reach, "close")] for at in known if size[at] != "few"}
+    kind_of |= best(closer)
+    finals = run(delayed(_chance)(examples, at, fold_of >= 0, kind_of[at], seed) for at in known)
     enough = [at for at in known if lives[at] >= _FEWEST_LIVES]
     lasting = [(at, fold) for at in enough for fold in range(-1, FOLDS)]
     rests = run(delayed(_rest)(examples, at, fold_of != fold, horizon, seed) for at, fold in lasting)
@@ -192,20 +213,20 @@ def learn(
     parts: list[dict[str, ComponentModel]] = [{} for _ in range(FOLDS + 1)]
     card: dict[str, Any] = {}
     for at, final in zip(known, finals, strict=True):
-        reach = reach_of[at]
-        slope, intercept = _calibrated(examples, at, reach, odds[at, reach])
+        kind = kind_of[at]
+        slope, intercept = _calibrated(examples, at, kind.reach, _unknown(examples, fold_of, by, at, kind))
         margin = _margin(examples, at, horizon, fold_of, rest) if at in enough else 0.0
-        for fold, classifier in enumerate([final, *(by[at, reach, fold] for fold in range(FOLDS))]):
+        for fold, classifier in enumerate([final, *(by[at, kind, fold] for fold in range(FOLDS))]):
             own = rest.get((at, fold - 1))
             parts[fold][names[at]] = ComponentModel(
                 classifier=classifier,
-                reach=reach,
+                reach=kind.reach,
                 slope=slope,
                 intercept=intercept,
                 limit=0.5,
                 remaining=Remaining(p10=own[0], p50=own[1], p90=own[2], margin=margin) if own else None,
             )
-        card[names[at]] = {"failures": lives[at], "reach_ticks": reach}
+        card[names[at]] = {"failures": lives[at], "reach_ticks": kind.reach, "size": kind.size}
     healthy = examples.rows[(examples.remaining > horizon).all(axis=1)]
     with warnings.catch_warnings():
         # A feature that is never known has no usual value, and needs none.
@@ -265,17 +286,19 @@ Quantiles = tuple[HistGradientBoostingRegressor, HistGradientBoostingRegressor, 
 
 
 def _chance(
-    examples: Examples, component: int, devices: Bools, reach: float, few: bool, seed: int
+    examples: Examples, component: int, devices: Bools, kind: _Kind, seed: int
 ) -> HistGradientBoostingClassifier:
-    """A classifier of the ticks that are within reach of a failure, learnt from some of the devices. few: failures."""
+    """A classifier of the ticks that are within reach of a failure, learnt from some of the devices."""
     member = devices[examples.device]
-    near = examples.remaining[:, component] <= reach
+    near = examples.remaining[:, component] <= kind.reach
     # Without weights, which boosting takes several times as long with: calibration brings the drawing of examples back in.
+    together = {"min_samples_leaf": max(20, round(_TOGETHER * kind.reach))}
     return HistGradientBoostingClassifier(
-        min_samples_leaf=max(20, round(_TOGETHER * reach)),
+        learning_rate=0.1,
+        l2_regularization=2.0,
         early_stopping=False,
         random_state=seed,
-        **(_SMALL if few else _CHANCE),
+        **{**together, **_SIZES[kind.size]},
     ).fit(_told(examples.rows[member]), near[member])
 
 
@@ -308,13 +331,19 @@ def _targets(examples: Examples, component: int, horizon: float) -> tuple[Bools,
     return known, np.minimum(remaining, horizon)
 
 
-def _unknown(examples: Examples, fold_of: Ints, folds: Sequence[HistGradientBoostingClassifier]) -> Floats:
+def _unknown(
+    examples: Examples,
+    fold_of: Ints,
+    by: Mapping[tuple[int, _Kind, int], HistGradientBoostingClassifier],
+    component: int,
+    kind: _Kind,
+) -> Floats:
     """[N] the log odds of each example by the model that did not know its device."""
     odds = np.full(len(examples.device), np.nan)
-    for fold, classifier in enumerate(folds):
+    for fold in range(FOLDS):
         mine = fold_of[examples.device] == fold
         if mine.any():
-            odds[mine] = log_odds(classifier.predict_proba(examples.rows[mine])[:, 1])
+            odds[mine] = log_odds(by[component, kind, fold].predict_proba(examples.rows[mine])[:, 1])
     return odds
 
 
