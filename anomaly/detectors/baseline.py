@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from anomaly.asked import Asked
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
 from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
@@ -71,7 +72,7 @@ class Baseline:
         self._smooth = spell(settings.smooth, profile, SMOOTH)
         self._silent = max(_SILENT * self._smooth, _FEWEST)
         self._fast = max(1.0, self._smooth / _STEPS)
-        self._signs, self._modes = self._symptoms()
+        self._asked = Asked.of(profile, self._judged)
         self.tracks = tuple(
             Track(
                 component=component,
@@ -81,7 +82,7 @@ class Baseline:
                 off_delay=spell(settings.off_delay, profile, self._smooth),
                 off_below=1.0 - settings.deadband / settings.threshold,
             )
-            for component, mode in self._modes
+            for component, mode in self._asked.modes
         )
         s, c = len(self._judged), len(contexts)
         self.layout: Layout = {
@@ -104,22 +105,6 @@ class Baseline:
             "held": Field(shape=(s,)),  # the same when it last moved
             "still": Field(shape=(s,)),  # ticks since then, while it is strange
         }
-
-    def _symptoms(self) -> tuple[Floats, list[tuple[str, str]]]:
-        """[K, S] sign of each symptom (0: none, NaN: either direction) and the failure mode of each row."""
-        rows, modes = [], []
-        for name, mode in self._profile.failure_modes.items():
-            if mode.symptoms:
-                signs = [{"high": 1.0, "low": -1.0}.get(mode.symptoms.get(s, ""), 0.0) for s in self._judged]
-                rows.append(signs)
-                modes.append((mode.component, name))
-        told = {component for component, _ in modes}
-        for component in self._profile.components:
-            own = [self._profile.signals[s].component == component for s in self._judged]
-            if component not in told and any(own):
-                rows.append([np.nan if mine else 0.0 for mine in own])
-                modes.append((component, "abnormal"))
-        return np.array(rows, dtype=float).reshape(len(modes), len(self._judged)), modes
 
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
@@ -177,11 +162,10 @@ class Baseline:
 
     def _fuse(self, deviation: Floats) -> Floats:
         """[D, K] from signals to failure modes, by the signals that are there; NaN where none is."""
-        result = np.full((len(deviation), len(self._modes)), np.nan)
+        result = np.full((len(deviation), len(self._asked.modes)), np.nan)
         there = np.isfinite(deviation)
         known = np.where(there, deviation, 0.0)
-        for k, signs in enumerate(self._signs):
-            either = np.isnan(signs)
+        for k, (signs, either) in enumerate(zip(self._asked.signs, self._asked.either, strict=True)):
             if either.any():
                 fused, count = np.abs(known[:, either]).max(axis=1), there[:, either].sum(axis=1)
             else:
@@ -247,16 +231,17 @@ class Baseline:
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """Symptoms of the failure mode with the normal band in the present context and the value now."""
-        signs = self._signs[track]
+        asked = (self._asked.signs[track] != 0) | self._asked.either[track]
         own = {name: column[device : device + 1] for name, column in state.items()}
-        deviation = self._deviation(own)[0]
+        signed = self._deviation(own)
+        deviation = signed[0]
         width = self._width(own)[0] * self._threshold
         expected = self._expected(own)[0]
-        strength = np.nan_to_num(np.where(np.isnan(signs), np.abs(deviation), deviation * signs)).clip(0.0)
-        total = float(strength[signs != 0].sum()) or 1.0
+        strength = self._asked.shown(track, signed)[0]
+        total = float(strength.sum()) or 1.0
         found = []
         for s, name in enumerate(self._judged):
-            if signs[s] == 0 or not np.isfinite(deviation[s]):
+            if not asked[s] or not np.isfinite(deviation[s]):
                 continue
             found.append(
                 SignalEvidence(
