@@ -75,31 +75,21 @@ class Judge:
         self._owner = [(d, k) for d in self._detectors for k in range(len(d.tracks))]
         # A model that knows how a component fails speaks for it; the others go on learning, in case it is taken back.
         self._model_at = next((at for at, d in enumerate(self._detectors) if isinstance(d, FailureModel)), None)
-        self._muted: Bools = np.array(
-            [
-                model is not None
-                and t.kind == "degradation"
-                and t.component in model.components
-                and not isinstance(d, FailureModel)
-                for (d, _), t in self._owned()
-            ],
-            dtype=bool,
-        )
-        self._factors = np.array(
-            [
-                model.factor if model and t.kind == "degradation" and not isinstance(d, FailureModel) else 1.0
-                for (d, _), t in self._owned()
-            ]
-        )
+        by_model = np.array([isinstance(d, FailureModel) for d, _ in self._owner], dtype=bool)
+        kinds = np.array([t.kind for t in self._tracks], dtype=object)
+        unlearnt = (kinds == "degradation") & ~by_model
+        known = model.components if model is not None else {}
+        self._muted: Bools = unlearnt & np.array([t.component in known for t in self._tracks], dtype=bool)
+        self._factors = np.where(unlearnt, model.factor if model is not None else 1.0, 1.0)
+        self._doubtful: Bools = (kinds != "sensor") & ~by_model
         modes = list(dict.fromkeys((t.component, t.failure_mode) for t in self._tracks))
         self.episodes = Episodes(self._tracks, self._explanations(modes))
         self.layouts: dict[str, tuple[str, Layout]] = {d.name: (d.version, d.layout) for d in self._detectors}
         # Episodes of other tracks are not gone on with.
-        asked = zlib.crc32(repr([(d.name, t.component, t.failure_mode) for (d, _), t in self._owned()]).encode())
+        asked = zlib.crc32(
+            repr([(d.name, t.component, t.failure_mode) for d in self._detectors for t in d.tracks]).encode()
+        )
         self.layouts[EPISODES] = (f"{self.episodes.version}.{asked:08x}", self.episodes.layout)
-
-    def _owned(self) -> list[tuple[tuple[Detector, int], Track]]:
-        return list(zip(self._owner, self._tracks, strict=True))
 
     @property
     def tracks(self) -> Sequence[Track]:
@@ -262,9 +252,8 @@ class Judge:
         from what sensors really send.
         """
         names = list(self.profile.signals)
-        component = np.array([t.kind != "sensor" and not isinstance(d, FailureModel) for (d, _), t in self._owned()])
         some = np.asarray(faulty.any(axis=1, keepdims=True))
-        for device, track in np.argwhere((scores >= 1.0) & component & some).tolist():
+        for device, track in np.argwhere((scores >= 1.0) & self._doubtful & some).tolist():
             evidence = self._evidence(tick, state.parts[self._owner[track][0].name], device, track)
             if evidence and faulty[device, names.index(evidence[0].signal)]:
                 scores[device, track] = np.nan

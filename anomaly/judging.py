@@ -179,18 +179,9 @@ def covering(connection: Connection, first: Times, until: Times, horizon: Horizo
 
 def caught_up(connection: Connection, known: Known, until: Times, back: timedelta, horizon: Horizon) -> None:
     """Shows a model what is stored of the last time of devices that were judged before it came."""
-    devices: Sequence[int] = list(until)
-    ends = np.array([until[device] for device in devices], dtype=np.int64)
-    profile = known.judge.profile
-    past = history.past(connection, devices, ends * 0, ends, [0] * len(devices), horizon.seen)
-    found = history.place(connection, devices, tuple(profile.signals)).window(
-        connection,
-        ends - back // timedelta(microseconds=1),
-        ends,
-        tick=profile.tick // timedelta(microseconds=1),
-        names=np.array(devices, dtype=np.int64),
-        past=past,
-    )
+    devices = list(until)
+    starts = {device: end - back // timedelta(microseconds=1) for device, end in until.items()}
+    found = window(connection, known, starts, until, dict.fromkeys(until, 0), horizon)
     at = known.at(devices)
     part = known.state.take(at)
     known.judge.follow(found, part)

@@ -277,9 +277,13 @@ def _folds(examples: Examples, horizon: float, devices: int) -> Ints:
 def _lives(examples: Examples, component: int, tick: int) -> int:
     """How many different failures of a component the examples lead up to."""
     remaining = examples.remaining[:, component]
-    known = np.isfinite(remaining)
-    ends = np.rint(examples.times[known] / tick + remaining[known]).astype(np.int64)
-    return len(np.unique(np.stack([examples.device[known], ends]), axis=1).T)
+    return len(np.unique(_failures(examples, remaining, np.isfinite(remaining), tick), axis=1).T)
+
+
+def _failures(examples: Examples, remaining: Floats, some: Bools, tick: int) -> Ints:
+    """[2, N] the device and the tick of the failure that some of the examples lead up to."""
+    ends = np.rint(examples.times[some] / tick + remaining[some]).astype(np.int64)
+    return np.stack([examples.device[some], ends])
 
 
 Quantiles = tuple[HistGradientBoostingRegressor, HistGradientBoostingRegressor, HistGradientBoostingRegressor]
@@ -359,8 +363,7 @@ def _foreseen(examples: Examples, component: int, odds: Floats, horizon: float, 
     most = np.full(at.max() + 1 if len(at) else 0, -np.inf)
     np.maximum.at(most, at.ravel(), odds[healthy])
     seen = (remaining >= lead) & (remaining <= horizon)
-    ends = np.rint(examples.times[seen] / tick + remaining[seen]).astype(np.int64)
-    _, at = np.unique(np.stack([examples.device[seen], ends]), axis=1, return_inverse=True)
+    _, at = np.unique(_failures(examples, remaining, seen, tick), axis=1, return_inverse=True)
     best = np.full(at.max() + 1 if len(at) else 0, -np.inf)
     np.maximum.at(best, at.ravel(), odds[seen])
     if not len(best) or not len(most):

@@ -88,6 +88,8 @@ def test_a_sparkplug_node_of_a_client_is_asked_for_a_rebirth_and_its_aliases_are
     def status() -> object:
         return column(database_url, "SELECT status FROM device")[0]
 
+    # Births give a value of now. Values said to be measured seconds apart never share their millisecond with one, as two
+    # values of a signal at one time would be one reading.
     with SparkplugNode(mosquitto.port) as node:
         assert node.says() == "born"
         with GatewayProcess(database_url, mosquitto.port, FOREWARN_FORMATS="sparkplug_b"):
@@ -97,8 +99,8 @@ def test_a_sparkplug_node_of_a_client_is_asked_for_a_rebirth_and_its_aliases_are
             has(("cabinet_temp", 4.5), ("freezer_temp", -18))
             node.tell("data 11 Int16 -19 0")
             node.tell("data 10 Float 6.5 60000")
-            node.tell("data 10 Float 7.5 1 DEFLATE")
-            node.tell("data 10 Float 8.5 2 GZIP")
+            node.tell("data 10 Float 7.5 61000 DEFLATE")
+            node.tell("data 10 Float 8.5 62000 GZIP")
             has(("freezer_temp", -19), ("cabinet_temp", 6.5), ("cabinet_temp", 7.5), ("cabinet_temp", 8.5))
             wait_for(lambda: status() == "online", what="online")
             assert reasons(database_url) == ["no_birth"]
@@ -109,12 +111,12 @@ def test_a_sparkplug_node_of_a_client_is_asked_for_a_rebirth_and_its_aliases_are
         with GatewayProcess(database_url, mosquitto.port, FOREWARN_FORMATS="sparkplug_b"):
             node.tell("data 10 Float 9.5 0")
             assert node.says() == "reborn"
-            node.tell("data 10 Float 10.5 3")
+            node.tell("data 10 Float 10.5 63000")
             has(("cabinet_temp", 10.5))
             node.tell("lose")
-            node.tell("data 10 Float 11.5 4")
+            node.tell("data 10 Float 11.5 64000")
             assert node.says() == "reborn"
-            node.tell("data 10 Float 12.5 5")
+            node.tell("data 10 Float 12.5 65000")
             has(("cabinet_temp", 12.5))
             assert (device, "cabinet_temp", 11.5) not in readings(database_url)
             node.tell("stop")
