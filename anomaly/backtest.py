@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from anomaly import training
+from anomaly import examples, training
+from anomaly.examples import Known
 from anomaly.features import Features, Vocabulary
 from anomaly.finding import Change, FindingChange
 from anomaly.judgement import baselines, failures, intervals, nab, remaining
@@ -21,7 +22,7 @@ from anomaly.judgement.intervals import IntervalFigures
 from anomaly.judgement.remaining import LifeFigures
 from anomaly.judgement.rules import HOUR, Rules
 from anomaly.judgement.scale import Parts, Scale, beside
-from anomaly.training import Known, Learnt
+from anomaly.training import Learnt
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.recorded import Intervals, RemainingLife
@@ -137,7 +138,7 @@ def learn(
             if len(window.times):
                 progress(int(window.times[-1]))
 
-    examples = training.collect(
+    found = examples.collect(
         profile,
         Features(profile, vocabulary),
         windows(),
@@ -148,7 +149,7 @@ def learn(
         watched=last,
     )
     lead = rules.leads[0] / history.tick
-    return training.learn(profile, vocabulary, examples, devices=len(devices), lead=lead, jobs=jobs)
+    return training.learn(profile, vocabulary, found, devices=len(devices), lead=lead, jobs=jobs)
 
 
 def run(

@@ -176,7 +176,10 @@ class DetectionEngine:
             number = self._used.get((profile.name, stage))
             model = registry.load(connection, number) if number is not None else None
             if model is not None and model.profile_hash != hash_of(profile):
-                _log.warning("a model was learnt for another state of its profile; train it again", model=model.version)
+                _log.warning(
+                    "a model was learnt for another state of its profile, or from other features; train it again",
+                    model=model.version,
+                )
                 model = None
             judge = Judge(profile, model, alone=stage == "shadow")
             prefix = SHADOW if stage == "shadow" else ""

@@ -24,6 +24,10 @@ _FIRST = 1 / 8
 """What a component was like when it was new: the mean of its first ticks, a share of the horizon."""
 _COUNTS = (1 / 2, 4.0)
 """Error codes are counted with these shares of the horizon as time constants."""
+VERSION = 2
+"""Of what is drawn. A model that learnt from other numbers is not used."""
+MAINTAINED = "last maintenance"
+"""What the time since any component was replaced is drawn from."""
 
 Matrix = NDArray[np.float32]
 
@@ -72,11 +76,13 @@ class Features:
         for what in ("now", *(f"mean_{share:g}" for share in _SHARES), "spread", "trend", "from_usual", "from_new"):
             names += [f"{signal}.{what}" for signal in self._signals]
             sources += list(self._signals)
-        for what in ("ago", *(f"count_{share:g}" for share in _COUNTS)):
+        for what in ("ago", "after", *(f"count_{share:g}" for share in _COUNTS)):
             names += [f"{code}.{what}" for code in self._codes]
             sources += list(self._codes)
         names += [f"{component}.in_place" for component in self._components]
         sources += list(self._components)
+        names.append(f"{MAINTAINED}.ago")
+        sources.append(MAINTAINED)
         names += list(self._attributes)
         sources += list(self._attributes)
         self.names = tuple(names)
@@ -95,6 +101,7 @@ class Features:
             "own_variance": Field(shape=(s,), dtype="<f4"),
             "new": Field(shape=(s,), dtype="<f4", start=np.nan),
             "code_at": Field(shape=(e,), start=np.nan),
+            "code_after": Field(shape=(e,), dtype="<f4", start=np.nan),  # ticks since the last maintenance, as it came
             "code_n": Field(shape=(e, len(_COUNTS)), dtype="<f4"),
             "since": Field(shape=(c,), start=np.nan),
             "attributes": Field(shape=(a,), dtype="<f4", start=np.nan),
@@ -107,12 +114,12 @@ class Features:
         passed = np.where(np.isfinite(state["time"]), now - state["time"], 0.0)
         touched = tick.heard.copy()
         touched[tick.events.device] = True
+        state["since"] = np.where(tick.heard[:, None] & np.isnan(state["since"]), now, state["since"])
         if self._codes:
             fade = np.exp(-passed[:, None, None] / self._counts).astype(np.float32)
             state["code_n"] *= np.where(touched[:, None, None], fade, np.float32(1.0))
             self._count(tick.events, now, state)
         state["time"] = np.where(touched, now, state["time"])
-        state["since"] = np.where(tick.heard[:, None] & np.isnan(state["since"]), now, state["since"])
         self._measure(tick.values, now, state)
         if self._attributes and tick.attributes is not self._told:
             self._told, self._numbers_told = tick.attributes, self._numbers(tick.attributes, len(tick.heard))
@@ -138,8 +145,10 @@ class Features:
                 np.where(np.isfinite(usual), usual, np.nan),
                 from_new,
                 now - state["code_at"],
+                state["code_after"],
                 *(state["code_n"][:, :, at] for at in range(len(_COUNTS))),
                 now - state["since"],
+                now - _latest(state["since"])[:, None],
                 state["attributes"],
             ]
         return np.concatenate(parts, axis=1).astype(np.float32)
@@ -162,6 +171,8 @@ class Features:
         code = place[events.what]
         known = code >= 0
         state["code_at"][events.device[known], code[known]] = now
+        after = now - _latest(state["since"][events.device[known]])
+        state["code_after"][events.device[known], code[known]] = after
         np.add.at(state["code_n"], (events.device[known], code[known]), 1.0)
 
     def _measure(self, values: Floats, now: float, state: Columns) -> None:
@@ -203,6 +214,12 @@ class Features:
             else:
                 result[: len(column), at] = [_number(text) for text in column]
         return result
+
+
+def _latest(since: Floats) -> Floats:
+    """[D] the latest of the times since when components are in place; NaN where none is known."""
+    latest = np.where(np.isnan(since), -np.inf, since).max(axis=1, initial=-np.inf)
+    return np.where(np.isfinite(latest), latest, np.nan)
 
 
 def _number(text: str) -> float:

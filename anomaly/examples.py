@@ -1,0 +1,149 @@
+"""What models learn from: ticks of devices with their features and how long each component still had.
+
+A failure is told to a model by all the ticks that lead up to it; of healthy time of large fleets a part is drawn.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from anomaly.detector import fresh
+from anomaly.features import Features, Matrix
+from core.errors import InvalidInput
+from core.profile import Profile
+from telemetry.window import Bools, Floats, Ints, Window
+
+_MOST_ROWS = 300_000
+"""Ticks of devices to learn from; of longer histories the healthy ticks are drawn."""
+_MOST_MISSING = 0.5
+"""A feature that is not known for more than this share of the ticks before failures is not learnt from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Failures of D devices: device, component: [N] positions. time: [N] microseconds since the epoch."""
+
+    device: Ints
+    component: Ints
+    time: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """N ticks of devices to learn from, at the end of each tick.
+
+    rows: [N, F] features. device: [N] positions. times: [N] microseconds since the epoch. weight: [N] how many ticks each stands for. remaining: [N, C] ticks to the
+    next failure of each component, inf where none is known. followed: [N] ticks for which the device was still watched.
+    """
+
+    rows: Matrix
+    device: Ints
+    times: Ints
+    weight: Floats
+    remaining: Floats
+    followed: Floats
+
+
+def collect(
+    profile: Profile,
+    features: Features,
+    windows: Iterable[Window],
+    failed: Known,
+    *,
+    devices: Bools,
+    until: int | None,
+    ticks: float,
+    watched: Ints,
+    seed: int = 0,
+) -> Examples:
+    """Draws examples from windows of all devices.
+
+    devices: [D] those to learn from. until: microseconds; ticks that end after it are left out. ticks: about how many
+    ticks of devices there are. watched: [D] up to when each device was watched.
+    """
+    tick = profile.tick // timedelta(microseconds=1)
+    horizon = profile.horizon / profile.tick
+    state = fresh(features.layout, len(devices))
+    chosen = np.random.default_rng(seed)
+    share = min(1.0, _MOST_ROWS / max(ticks, 1.0))
+    failing = np.zeros(len(devices), dtype=bool)
+    failing[failed.device] = True
+    due: dict[int, list[tuple[int, Ints]]] = {}
+    for device in np.nonzero(failing)[0].tolist():
+        own = failed.device == device
+        due[device] = [(c, np.sort(failed.time[own & (failed.component == c)])) for c in range(len(profile.components))]
+    found: list[Examples] = []
+    for window in windows:
+        for step in window.ticks():
+            end = step.time + tick
+            if until is not None and end > until:
+                break
+            features.follow(step, state)
+            at = np.nonzero(step.heard & devices)[0]
+            remaining = np.full((len(at), len(profile.components)), np.inf)
+            for row in np.nonzero(failing[at])[0].tolist():
+                for component, times in due[int(at[row])]:
+                    following = np.searchsorted(times, end)
+                    if following < len(times):
+                        remaining[row, component] = (times[following] - end) / tick
+            near: Bools = np.asarray((remaining <= horizon).any(axis=1))
+            kept = near | (chosen.random(len(at)) < share)
+            at = at[kept]
+            last = watched[at] if until is None else np.minimum(watched[at], until)
+            found.append(
+                Examples(
+                    rows=features.read({name: column[at] for name, column in state.items()}),
+                    device=at,
+                    times=np.full(len(at), end),
+                    weight=np.where(near[kept], 1.0, 1.0 / share),
+                    remaining=remaining[kept],
+                    followed=(last - end) / tick,
+                )
+            )
+    if not found:
+        raise InvalidInput("there is no telemetry to learn from")
+    return Examples(**{f: np.concatenate([getattr(e, f) for e in found]) for f in Examples.__dataclass_fields__})
+
+
+def known_enough(examples: Examples, horizon: float) -> Examples:
+    """The same without features that are hardly ever known before a failure: whether they are known at all would then be
+    taken for a sign, though it only says how the history was recorded.
+    """
+    near = (examples.remaining <= horizon).any(axis=1)
+    missing = np.isnan(examples.rows[near]).mean(axis=0) if near.any() else np.zeros(examples.rows.shape[1])
+    return replace(examples, rows=np.where(missing > _MOST_MISSING, np.float32(0), examples.rows))
+
+
+def lives(examples: Examples, component: int, tick: int) -> int:
+    """How many different failures of a component the examples lead up to."""
+    remaining = examples.remaining[:, component]
+    return len(np.unique(_failures(examples, remaining, np.isfinite(remaining), tick), axis=1).T)
+
+
+def _failures(examples: Examples, remaining: Floats, some: Bools, tick: int) -> Ints:
+    """[2, N] the device and the tick of the failure that some of the examples lead up to."""
+    ends = np.rint(examples.times[some] / tick + remaining[some]).astype(np.int64)
+    return np.stack([examples.device[some], ends])
+
+
+def foreseen(examples: Examples, component: int, odds: Floats, horizon: float, lead: float, tick: int) -> float:
+    """How well these log odds tell failures, in time, from healthy time; higher is better: for each failure, how rare it is
+    that healthy time looks as bad, as a logarithm. Quick, and only to choose a reach by: the backtest judges episodes.
+    """
+    remaining = examples.remaining[:, component]
+    healthy = remaining > horizon
+    span = max(horizon * tick / 2, 1.0)
+    block = np.stack([examples.device[healthy], (examples.times[healthy] / span).astype(np.int64)])
+    _, at = np.unique(block, axis=1, return_inverse=True)
+    most = np.full(at.max() + 1 if len(at) else 0, -np.inf)
+    np.maximum.at(most, at.ravel(), odds[healthy])
+    seen = (remaining >= lead) & (remaining <= horizon)
+    _, at = np.unique(_failures(examples, remaining, seen, tick), axis=1, return_inverse=True)
+    best = np.full(at.max() + 1 if len(at) else 0, -np.inf)
+    np.maximum.at(best, at.ravel(), odds[seen])
+    if not len(best) or not len(most):
+        return -np.inf
+    worse = len(most) - np.searchsorted(np.sort(most), best)
+    return -float(np.log1p(worse).mean())
