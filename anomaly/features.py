@@ -4,6 +4,7 @@ Everything is followed in a state of fixed size: running means over shares of th
 error code came, how long each component has been in place. A replaced component starts anew, with its signals.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ _FIRST = 1 / 8
 """What a component was like when it was new: the mean of its first ticks, a share of the horizon."""
 _COUNTS = (1 / 2, 4.0)
 """Error codes are counted with these shares of the horizon as time constants."""
+_SHARED = 3
+"""A text that fewer devices bear says more about who they are than about how they fail, and counts as not known."""
+_MOST_TEXTS = 200
+"""Boosting tells no more categories apart."""
 VERSION = 2
 """Of what is drawn. A model that learnt from other numbers is not used."""
 MAINTAINED = "last maintenance"
@@ -36,7 +41,8 @@ Matrix = NDArray[np.float32]
 class Vocabulary:
     """What beside the signals may be told of a device, as a model met it while it learnt.
 
-    codes: error codes. attributes: by name, the texts that were seen; none where the attribute is a number.
+    codes: error codes. attributes: by name, the texts that were seen on several devices; none where the attribute is a
+    number.
     """
 
     codes: tuple[str, ...] = ()
@@ -47,9 +53,13 @@ class Vocabulary:
         """From the codes and the texts of each attribute that stand in a history."""
         texts: dict[str, tuple[str, ...]] = {}
         for name, column in sorted(attributes.items()):
-            known = sorted({text for text in column if text})
-            if len(known) > 1:
-                texts[name] = () if all(np.isfinite(_number(text)) for text in known) else tuple(known)
+            borne = Counter(text for text in column if text)
+            if len(borne) > 1 and all(np.isfinite(_number(text)) for text in borne):
+                texts[name] = ()
+            else:
+                shared = sorted(text for text, devices in borne.most_common(_MOST_TEXTS) if devices >= _SHARED)
+                if len(shared) > 1:
+                    texts[name] = tuple(shared)
         return cls(codes=tuple(sorted(set(codes))), attributes=texts)
 
 
@@ -87,6 +97,8 @@ class Features:
         sources += list(self._attributes)
         self.names = tuple(names)
         """[F] what each number is."""
+        self.categories: Bools = np.array([bool(self._attributes.get(name)) for name in names], dtype=bool)
+        """[F] whether each number is but the place of a text among texts."""
         self.sources = tuple(sources)
         """[F] the signal, error code, component or attribute it is drawn from."""
         s, e, c, a = len(self._signals), len(self._codes), len(self._components), len(self._attributes)

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from skops.io.exceptions import UntrustedTypesFoundException
 from threadpoolctl import ThreadpoolController
 
 from anomaly import features
@@ -21,8 +22,14 @@ from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.window import Floats
 
-_TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
-"""The one class inside scikit-learn's boosting that skops does not know by itself."""
+_TRUSTED = [
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.utils.validation.check_array",
+    "functools.partial",
+]
+"""What is inside scikit-learn's boosting that skops does not know by itself: its trees, and that with attributes that are
+texts it looks its input through by a partial of `check_array`. skops holds what a partial calls to this list too.
+"""
 _THREADS = ThreadpoolController()
 """A model answers in one thread: several wait for each other at each of its trees, five times longer on a busy machine."""
 _LEAST = 1e-6
@@ -162,10 +169,15 @@ def dumps(model: Model) -> bytes:
 
 
 def loads(packed: bytes, sha256: str) -> Model:
-    """The model that `dumps` packed. Raises InvalidInput when the bytes are not those whose hash was stored."""
+    """The model that `dumps` packed. Raises InvalidInput when the bytes are not those whose hash was stored, or hold
+    anything that no model is made of.
+    """
     if hashlib.sha256(packed).hexdigest() != sha256:
         raise InvalidInput("a stored model is not what was stored: its hash differs; train it again")
-    told = skops.io.loads(packed, trusted=_TRUSTED)
+    try:
+        told = skops.io.loads(packed, trusted=_TRUSTED)
+    except UntrustedTypesFoundException as error:
+        raise InvalidInput(f"a stored model holds what no model is made of, and was not loaded: {error}") from error
     components = {}
     for name, own in told["components"].items():
         reach, slope, intercept, limit = own["calibration"]

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.linear_model import LogisticRegression
 
 from anomaly.examples import Examples, foreseen, known_enough, lives
-from anomaly.features import Matrix, Vocabulary
+from anomaly.features import Features, Matrix, Vocabulary
 from anomaly.model import ComponentModel, Model, Remaining, hash_of, log_odds
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints
@@ -82,16 +82,16 @@ def learn(
     horizon = profile.horizon / profile.tick
     tick = profile.tick // timedelta(microseconds=1)
     examples = known_enough(examples, horizon)
+    texts = Features(profile, vocabulary).categories
     names = list(profile.components)
     fold_of = _folds(examples, horizon, devices)
     lives_of = [lives(examples, at, tick) for at in range(len(names))]
     known = [at for at in range(len(names)) if lives_of[at] >= FEWEST and _everywhere(examples, at, horizon, fold_of)]
     if not known:
         return None
-    run = Parallel(n_jobs=jobs)
     by: dict[tuple[int, _Kind, int], HistGradientBoostingClassifier] = {}
 
-    def best(kinds: Mapping[int, Sequence[_Kind]]) -> dict[int, _Kind]:
+    def best(run: Parallel, kinds: Mapping[int, Sequence[_Kind]]) -> dict[int, _Kind]:
         """Of the kinds of each component the one that tells failures best on devices that it did not know."""
         todo = [
             (at, kind, fold)
@@ -100,7 +100,7 @@ def learn(
             for fold in range(FOLDS)
             if (at, kind, fold) not in by
         ]
-        fits = run(delayed(_chance)(examples, at, fold_of != fold, kind, seed) for at, kind, fold in todo)
+        fits = run(delayed(_chance)(examples, at, fold_of != fold, kind, texts, seed) for at, kind, fold in todo)
         by.update(zip(todo, fits, strict=True))
 
         def worth(at: int, kind: _Kind) -> float:
@@ -110,14 +110,16 @@ def learn(
 
     reaches = [max(horizon * share, 1.0) for share in _REACHES]
     size = {at: "few" if lives_of[at] < _FEW else "cautious" for at in known}
-    kind_of = best({at: [_Kind(reach, size[at]) for reach in reaches] for at in known})
-    # Where many failures are known the size is chosen too: at the reach that was found, which is cheaper than at each.
-    sized = {at: [kind_of[at], *(_Kind(kind_of[at].reach, s) for s in _SIZES)] for at in known if size[at] != "few"}
-    kind_of |= best(sized)
-    finals = run(delayed(_chance)(examples, at, fold_of >= 0, kind_of[at], seed) for at in known)
     enough = [at for at in known if lives_of[at] >= _FEWEST_LIVES]
     lasting = [(at, fold) for at in enough for fold in range(-1, FOLDS)]
-    rests = run(delayed(_rest)(examples, at, fold_of != fold, horizon, seed) for at, fold in lasting)
+    # One pool for all of it: the examples are handed to the workers once.
+    with Parallel(n_jobs=jobs) as run:
+        kind_of = best(run, {at: [_Kind(reach, size[at]) for reach in reaches] for at in known})
+        # Where many failures are known the size is chosen too: at the reach that was found, which is cheaper than at each.
+        sized = {at: [kind_of[at], *(_Kind(kind_of[at].reach, s) for s in _SIZES)] for at in known if size[at] != "few"}
+        kind_of |= best(run, sized)
+        finals = run(delayed(_chance)(examples, at, fold_of >= 0, kind_of[at], texts, seed) for at in known)
+        rests = run(delayed(_rest)(examples, at, fold_of != fold, horizon, texts, seed) for at, fold in lasting)
     rest = dict(zip(lasting, rests, strict=True))
     parts: list[dict[str, ComponentModel]] = [{} for _ in range(FOLDS + 1)]
     card: dict[str, Any] = {}
@@ -141,6 +143,9 @@ def learn(
         # A feature that is never known has no usual value, and needs none.
         warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
         usual = np.nanquantile(healthy, (0.05, 0.5, 0.95), axis=0).astype(np.float32)
+    for text in np.nonzero(texts)[0].tolist():
+        places, ticks = np.unique(healthy[np.isfinite(healthy[:, text]), text], return_counts=True)
+        usual[:, text] = places[np.argmax(ticks)] if len(places) else np.nan
     models = [
         Model(
             version="",
@@ -178,7 +183,7 @@ Quantiles = tuple[HistGradientBoostingRegressor, HistGradientBoostingRegressor, 
 
 
 def _chance(
-    examples: Examples, component: int, devices: Bools, kind: _Kind, seed: int
+    examples: Examples, component: int, devices: Bools, kind: _Kind, texts: Bools, seed: int
 ) -> HistGradientBoostingClassifier:
     """A classifier of the ticks that are within reach of a failure, learnt from some of the devices."""
     member = devices[examples.device]
@@ -186,6 +191,7 @@ def _chance(
     # Without weights, which boosting takes several times as long with: calibration brings the drawing of examples back in.
     together = {"min_samples_leaf": max(20, round(_TOGETHER * kind.reach))}
     return HistGradientBoostingClassifier(
+        categorical_features=_categories(texts),
         learning_rate=0.1,
         l2_regularization=2.0,
         early_stopping=False,
@@ -194,7 +200,7 @@ def _chance(
     ).fit(_told(examples.rows[member]), near[member])
 
 
-def _rest(examples: Examples, component: int, devices: Bools, horizon: float, seed: int) -> Quantiles:
+def _rest(examples: Examples, component: int, devices: Bools, horizon: float, texts: Bools, seed: int) -> Quantiles:
     """Models of the 10 % quantile, the middle and the 90 % quantile of the time to failure, learnt from some devices."""
     known, target = _targets(examples, component, horizon)
     at = np.nonzero(devices[examples.device] & known)[0]
@@ -203,12 +209,23 @@ def _rest(examples: Examples, component: int, devices: Bools, horizon: float, se
     drawn = np.random.default_rng(seed).permutation(len(far))[len(at) - len(far) :]
     at = np.setdiff1d(at, far[drawn])
     rows, ticks = _told(examples.rows[at]), target[at]
-    kind = partial(HistGradientBoostingRegressor, early_stopping=False, random_state=seed, **_REST)
+    kind = partial(
+        HistGradientBoostingRegressor,
+        categorical_features=_categories(texts),
+        early_stopping=False,
+        random_state=seed,
+        **_REST,
+    )
     low = kind(loss="quantile", quantile=0.1).fit(rows, ticks)
     # The mean stands for the median: boosting finds it far better, since the median's gradient is a sign alone.
     middle = kind(loss="squared_error").fit(rows, ticks)
     high = kind(loss="quantile", quantile=0.9).fit(rows, ticks)
     return low, middle, high
+
+
+def _categories(texts: Bools) -> Bools | None:
+    """For boosting: which numbers have no order. None where all have one, since it is slower with a mask of nothing."""
+    return texts if texts.any() else None
 
 
 def _told(rows: Matrix) -> Matrix:

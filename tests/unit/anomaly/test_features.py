@@ -98,9 +98,19 @@ def test_attributes_are_numbers_or_places_among_the_texts_that_were_learnt() -> 
     assert (rows[0]["model"], rows[2]["model"]) == (1, 0)
 
 
-def test_a_vocabulary_leaves_out_what_is_the_same_for_all() -> None:
-    found = Vocabulary.of(["E9", "E7", "E9"], {"age": ["1", "2.5", ""], "model": ["a", "b"], "maker": ["x", "x", ""]})
-    assert found == VOCABULARY
+def test_a_vocabulary_leaves_out_what_is_the_same_for_all_and_what_tells_devices_apart() -> None:
+    attributes = {
+        "age": ["1", "2.5", "", "3", "4", "5", "6"],
+        "model": ["a", "b", "b", "a", "a", "b", "of one's own"],
+        "maker": ["x", "x", "", "x", "x", "x", "x"],
+        "serial": ["s1", "s2", "s3", "s4", "s5", "s6", "s7"],
+    }
+    assert Vocabulary.of(["E9", "E7", "E9"], attributes) == VOCABULARY
+
+
+def test_the_place_of_a_text_is_no_number() -> None:
+    features = Features(BOX, VOCABULARY)
+    assert [name for name, text in zip(features.names, features.categories, strict=True) if text] == ["model"]
 
 
 def test_a_signal_that_is_gone_for_long_has_no_present_value() -> None:

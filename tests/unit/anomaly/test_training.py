@@ -3,12 +3,15 @@
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pytest
 
 from anomaly import backtest
 from anomaly.backtest import Labels
+from anomaly.detector import fresh
+from anomaly.features import Features
 from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.rules import HOUR, Rules
@@ -74,6 +77,34 @@ def test_a_label_alone_teaches_nothing_where_nothing_shows(known: Fleet) -> None
     )
     assert row.recall is not None
     assert row.recall <= 0.3
+
+
+def test_lots_that_fail_are_told_apart_in_whatever_order_they_are_named() -> None:
+    lots = tuple("abcdef"[device % 6] for device in range(36))
+    known = fleet(devices=36)
+    # In the other lots the same heat and the same code come to nothing.
+    known = replace(known, failed=[(device, hour) for device, hour in known.failed if lots[device] in "be"])
+    named = {f"d{device:02d}": {"lot": lot} for device, lot in enumerate(lots)}
+    recording = replace(known.recording(), attributes=named)
+    found = backtest.learn(known.profile, recording, known.labels(), Rules())
+    assert found is not None
+    features = Features(known.profile, found.model.vocabulary)
+    at = features.names.index("lot")
+    state = fresh(features.layout, 36)
+    rows = []
+    for window in recording.windows():
+        for step in window.ticks():
+            features.follow(step, state)
+            now = [device for device, hour in known.failed if recording.times[0] + (hour - 2) * HOUR == step.time]
+            rows += list(features.read(state)[now])
+    heater = loads(packed := dumps(found.model), hashlib.sha256(packed).hexdigest()).components["heater"]
+    chance = {}
+    for lot in range(6):
+        told = np.array(rows, dtype=np.float32)
+        told[:, at] = lot
+        chance["abcdef"[lot]] = float(np.median(heater.chance(told)))
+    assert min(chance["b"], chance["e"]) > 5 * max(chance[lot] for lot in "acdf")
+    assert found.model.usual[1, at] in range(6)
 
 
 def test_too_few_failures_make_no_model(known: Fleet) -> None:
@@ -180,6 +211,9 @@ def test_a_stored_model_judges_as_before_and_a_changed_one_is_refused(known: Fle
     assert again.vocabulary == learnt.model.vocabulary
     with pytest.raises(InvalidInput, match="its hash differs"):
         loads(packed[:-1] + b"x", hashlib.sha256(packed).hexdigest())
+    strange = dumps(replace(learnt.model, card={"call": partial(eval, "1 + 1")}))
+    with pytest.raises(InvalidInput, match=r"builtins\.eval"):
+        loads(strange, hashlib.sha256(strange).hexdigest())
 
 
 def test_a_limit_moves_scores_by_its_factor() -> None:
