@@ -128,9 +128,9 @@ def _failures(examples: Examples, remaining: Floats, some: Bools, tick: int) -> 
     return np.stack([examples.device[some], ends])
 
 
-def foreseen(examples: Examples, component: int, odds: Floats, horizon: float, lead: float, tick: int) -> float:
-    """How well these log odds tell failures, in time, from healthy time; higher is better: for each failure, how rare it is
-    that healthy time looks as bad, as a logarithm. Quick, and only to choose a reach by: the backtest judges episodes.
+def foreseen(examples: Examples, component: int, odds: Floats, horizon: float, lead: float, tick: int) -> Floats:
+    """How well these log odds tell each failure, in time, from healthy time; higher is better: how rare it is that healthy
+    time looks as bad, as a logarithm. Quick, and only to choose a kind of model by: the backtest judges episodes.
     """
     remaining = examples.remaining[:, component]
     healthy = remaining > horizon
@@ -143,7 +143,5 @@ def foreseen(examples: Examples, component: int, odds: Floats, horizon: float, l
     _, at = np.unique(_failures(examples, remaining, seen, tick), axis=1, return_inverse=True)
     best = np.full(at.max() + 1 if len(at) else 0, -np.inf)
     np.maximum.at(best, at.ravel(), odds[seen])
-    if not len(best) or not len(most):
-        return -np.inf
     worse = len(most) - np.searchsorted(np.sort(most), best)
-    return -float(np.log1p(worse).mean())
+    return -np.log1p(worse)

@@ -91,8 +91,8 @@ def learn(
         return None
     by: dict[tuple[int, _Kind, int], HistGradientBoostingClassifier] = {}
 
-    def best(run: Parallel, kinds: Mapping[int, Sequence[_Kind]]) -> dict[int, _Kind]:
-        """Of the kinds of each component the one that tells failures best on devices that it did not know."""
+    def worth(run: Parallel, kinds: Mapping[int, Sequence[_Kind]]) -> dict[int, dict[_Kind, Floats]]:
+        """How well each kind of each component tells each failure on devices that it did not know."""
         todo = [
             (at, kind, fold)
             for at in kinds
@@ -102,22 +102,26 @@ def learn(
         ]
         fits = run(delayed(_chance)(examples, at, fold_of != fold, kind, texts, seed) for at, kind, fold in todo)
         by.update(zip(todo, fits, strict=True))
+        return {
+            at: {
+                k: foreseen(examples, at, _unknown(examples, fold_of, by, at, k), horizon, lead, tick)
+                for k in kinds[at]
+            }
+            for at in kinds
+        }
 
-        def worth(at: int, kind: _Kind) -> float:
-            return foreseen(examples, at, _unknown(examples, fold_of, by, at, kind), horizon, lead, tick)
-
-        return {at: max(kinds[at], key=partial(worth, at)) for at in kinds}
-
-    reaches = [max(horizon * share, 1.0) for share in _REACHES]
-    size = {at: "few" if lives_of[at] < _FEW else "cautious" for at in known}
+    # What tells only failures that are nearer than the lead would tell them too late.
+    reaches = [max(horizon * share, 1.0) for share in _REACHES if share == 1.0 or horizon * share > lead]
     enough = [at for at in known if lives_of[at] >= _FEWEST_LIVES]
     lasting = [(at, fold) for at in enough for fold in range(-1, FOLDS)]
     # One pool for all of it: the examples are handed to the workers once.
     with Parallel(n_jobs=jobs) as run:
-        kind_of = best(run, {at: [_Kind(reach, size[at]) for reach in reaches] for at in known})
+        told = worth(run, {at: [_Kind(reach, "few") for reach in reaches] for at in known})
+        kind_of = {at: _best(kinds) for at, kinds in told.items()}
         # Where many failures are known the size is chosen too: at the reach that was found, which is cheaper than at each.
-        sized = {at: [kind_of[at], *(_Kind(kind_of[at].reach, s) for s in _SIZES)] for at in known if size[at] != "few"}
-        kind_of |= best(run, sized)
+        many = [at for at in known if lives_of[at] >= _FEW]
+        sized = worth(run, {at: [kind_of[at]._replace(size=size) for size in _SIZES] for at in many})
+        kind_of |= {at: _no_worse(kinds) for at, kinds in sized.items()}
         finals = run(delayed(_chance)(examples, at, fold_of >= 0, kind_of[at], texts, seed) for at in known)
         rests = run(delayed(_rest)(examples, at, fold_of != fold, horizon, texts, seed) for at, fold in lasting)
     rest = dict(zip(lasting, rests, strict=True))
@@ -160,6 +164,22 @@ def learn(
         for part in parts
     ]
     return Learnt(model=models[0], folds=tuple(models[1:]), fold_of=fold_of)
+
+
+def _best(kinds: Mapping[_Kind, Floats]) -> _Kind:
+    """The kind that tells failures best. kinds: what each is worth at each failure."""
+    return max(kinds, key=lambda kind: float(kinds[kind].mean()) if len(kinds[kind]) else -np.inf)
+
+
+def _no_worse(kinds: Mapping[_Kind, Floats]) -> _Kind:
+    """The first kind, from small to large, that is worse than the best by no more than one standard error: what a larger
+    model seems to gain beyond is most often chance. kinds: as above.
+    """
+    best = kinds[_best(kinds)]
+    if not len(best):
+        return next(iter(kinds))
+    lost = {kind: best - worth for kind, worth in kinds.items()}
+    return next(kind for kind, each in lost.items() if each.mean() <= each.std() / np.sqrt(len(each)))
 
 
 def _everywhere(examples: Examples, component: int, horizon: float, fold_of: Ints) -> bool:
