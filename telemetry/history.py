@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.database import Connection, Queries
-from telemetry.window import Floats, Happenings, Ints, Window, build
+from telemetry.window import Floats, Happenings, Ints, Window, build, ticks_within
 
 _SQL = Queries("telemetry", "history.sql")
 _PG_EPOCH = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -120,14 +120,20 @@ class Placed:
         tick: int,
         names: Ints,
         past: "Past | None" = None,
+        there: "There | None" = None,
     ) -> Window:
         """The window of what is stored of each device within its own [start, end): [D], microseconds since the epoch.
 
         tick: its length in microseconds. names: [D] what the window calls its devices. past: what else is known of them.
+        there: when those that only send events are taken to be there.
         """
         readings = read(connection, self.ids.tolist(), starts[self.device_at].tolist(), ends[self.device_at].tolist())
         row = np.searchsorted(self.ids, readings.series)
-        return build(
+        also = None
+        if there is not None:
+            there = There(starts=np.maximum(there.starts, starts), ends=np.minimum(there.ends, ends))
+            also = ticks_within(there.starts, there.ends, tick)
+        found = build(
             devices=names,
             signals=self.signals,
             tick=tick,
@@ -138,7 +144,19 @@ class Placed:
             events=past.events if past else None,
             replaced=past.replaced if past else None,
             attributes=past.attributes if past else {},
+            also=also,
         )
+        return found if there is None else found.attended(there.starts, there.ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class There:
+    """When D devices that only send events are taken to be there: each within its own [start, end) of whole ticks, in
+    microseconds since the epoch; never where the end is not after the start.
+    """
+
+    starts: Ints
+    ends: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,10 +232,29 @@ def place(connection: Connection, devices: Sequence[int], signals: Sequence[str]
     return Placed(signals=tuple(signals), ids=ids, device_at=at_device, signal_at=at_signal)
 
 
-def spans_of_profile(connection: Connection, profile: str, since: datetime) -> list[tuple[int, str, int, int]]:
-    """`(id, name, first, last)` of a profile's devices that measured anything since a time; times in microseconds."""
+def first_words(connection: Connection, devices: Sequence[int], now: int) -> dict[int, int]:
+    """When each device first said anything of itself, in microseconds, where it did; now: as for `past`."""
+    rows = connection.execute(_SQL["first_words"], {"devices": list(devices), "now": now})
+    return {row["id"]: micros(row["time"]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A device of a profile: when it first and last measured anything. eventful: it never did, and these are the times of
+    its first word and its last event. Microseconds since the epoch.
+    """
+
+    id: int
+    name: str
+    first: int
+    last: int
+    eventful: bool
+
+
+def spans_of_profile(connection: Connection, profile: str, since: datetime) -> list[Member]:
+    """The devices of a profile that measured anything since a time, or never did but spoke since then; by name."""
     rows = connection.execute(_SQL["spans_of_profile"], {"profile": profile, "since": since})
-    return [(row["id"], row["name"], micros(row["first"]), micros(row["last"])) for row in rows]
+    return [Member(**(row | {"first": micros(row["first"]), "last": micros(row["last"])})) for row in rows]
 
 
 def micros(time: datetime) -> int:

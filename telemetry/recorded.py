@@ -174,26 +174,57 @@ def combined(recordings: Sequence[Recording]) -> Recording:
     return replace(recordings[0], devices=devices, device=device[order], times=times[order], values=values[order])
 
 
-def eventful(profile: Profile, files: Sequence[Path]) -> Recording:
-    """A recording of devices that only send events: those in `files` (columns device, time), all taken to be there at each
-    tick from the first time in them to the last. Raises BadTable.
+def eventful(
+    profile: Profile, events: Path, others: Sequence[Path] = (), *, maintenance: Path | None = None
+) -> Recording:
+    """A recording of devices that only send events, as the live engine takes them: each is there at each tick from its first
+    word in `events` to the last that is known of it, there or in `maintenance`. Raises BadTable, InvalidInput.
+
+    others: files that name devices too; one that stands there alone never spoke, and is there at those times alone.
     """
-    tables = [Table(file, needed=("device", "time")) for file in files]
-    devices = tuple(sorted({name for table in tables for name in table.names("device")[0]}))
-    times = np.concatenate([table.times("time") for table in tables])
-    if not len(times):
-        raise InvalidInput(f"{', '.join(map(str, files))}: there is no row")
+    spoken, named = _times_of([events]), _times_of(others)
+    devices = tuple(sorted({*spoken, *named}))
+    if not devices:
+        raise InvalidInput(f"{', '.join(map(str, (events, *others)))}: there is no row")
+    done = _times_of([maintenance]) if maintenance else {}
     tick = profile.tick // timedelta(microseconds=1)
-    ticks = np.arange(window.floor(int(times.min()), tick), int(times.max()) + 1, tick)
+
+    def ticks(device: str) -> Ints:
+        if device not in spoken:
+            return np.unique(named[device] - named[device] % tick)
+        known = np.concatenate([spoken[device], done.get(device, spoken[device][:0])])
+        first, end = window.floor(int(spoken[device].min()), tick), int(known.max()) + 1
+        return np.arange(first, end, tick)
+
+    each = [ticks(device) for device in devices]
+    times, device = np.concatenate(each), np.repeat(np.arange(len(devices)), [len(own) for own in each])
+    order = np.argsort(times, kind="stable")
     return Recording(
         devices=devices,
         signals=tuple(profile.signals),
-        device=np.tile(np.arange(len(devices)), len(ticks)),
-        times=np.repeat(ticks, len(devices)),
-        values=np.full((len(devices) * len(ticks), len(profile.signals)), np.nan),
+        device=device[order],
+        times=times[order],
+        values=np.full((len(times), len(profile.signals)), np.nan),
         tick=tick,
         eventful=True,
     )
+
+
+def _times_of(files: Sequence[Path]) -> dict[str, Ints]:
+    """The times at which each device stands in some files."""
+    found: dict[str, list[Ints]] = {}
+    for file in files:
+        table = Table(file, needed=("device", "time"))
+        if not len(table):
+            continue
+        names, at = table.names("device")
+        times = table.times("time")
+        counts = np.bincount(at, minlength=len(names))
+        for name, own in zip(
+            names, np.split(times[np.argsort(at, kind="stable")], np.cumsum(counts)[:-1]), strict=True
+        ):
+            found.setdefault(name, []).append(own)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def devices(file: Path) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Windows: gap-aware slices of signals by tick and device, columnar. What detectors see, live and in history."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,14 @@ class Window:
             return self.alive
         heard: Bools = np.asarray(np.isfinite(self.values).any(axis=2))
         return heard
+
+    def attended(self, starts: Ints, ends: Ints) -> "Window":
+        """The same where each device is taken to be there within its own [start, end) too, microseconds since the epoch.
+
+        starts, ends: [D]. The ticks must be in the window.
+        """
+        there = (self.times[:, None] >= starts) & (self.times[:, None] < ends)
+        return replace(self, alive=self.heard | there)
 
     def ticks(self) -> Iterator["Tick"]:
         """The window's ticks in the order of time."""
@@ -182,6 +190,17 @@ class Happenings:
 def floor(time: int, tick: int) -> int:
     """The start of the tick that `time` lies in, both in microseconds."""
     return time - time % tick
+
+
+def ticks_within(starts: Ints, ends: Ints, tick: int) -> Ints:
+    """The starts of all ticks that lie in one of several [start, end) of whole ticks, rising. Microseconds."""
+    some = ends > starts
+    order = np.argsort(starts[some], kind="stable")
+    starts, ends = starts[some][order], np.maximum.accumulate(ends[some][order])
+    # Spans that touch or overlap are one: each tick is listed once, however many devices share it.
+    apart = np.nonzero(starts[1:] > ends[:-1])[0]
+    parts = zip(starts[np.append(0, apart + 1)], ends[np.append(apart, -1)], strict=True) if len(starts) else ()
+    return np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(a, b, tick) for a, b in parts)])
 
 
 def build(

@@ -44,3 +44,10 @@ def test_the_order_of_readings_does_not_matter(rows: list[tuple[int, int, int, f
     one, other = build(rows), build(shuffled)
     np.testing.assert_array_equal(one.times, other.times)
     np.testing.assert_allclose(one.values, other.values, atol=1e-9)
+
+
+def test_ticks_within_spans_are_listed_once() -> None:
+    starts, ends = np.array([50, 0, 20, 100, 70]), np.array([70, 30, 40, 90, 80])
+    assert window.ticks_within(starts, ends, 10).tolist() == [0, 10, 20, 30, 50, 60, 70]
+    assert window.ticks_within(starts[:0], ends[:0], 10).tolist() == []
+    assert window.ticks_within(starts[3:4], ends[3:4], 10).tolist() == []
