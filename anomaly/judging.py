@@ -68,7 +68,7 @@ def window(connection: Connection, known: Known, starts: Times, ends: Times, see
         words = history.first_words(connection, devices, horizon.seen)
         begins = [floor(words[device], tick) if device in words else ends[device] for device in devices]
         there = There(starts=np.array(begins, dtype=np.int64), ends=last)
-    return history.place(connection, devices if there is None else [], tuple(profile.signals)).window(
+    return history.place(connection, devices if there is None else [], profile.signals).window(
         connection,
         first,
         last,

@@ -62,7 +62,7 @@ def look_at(connection: Connection, profile: Profile, entry: Entry, now: datetim
         starts, ends = np.full(len(part), start, dtype=np.int64), np.full(len(part), end, dtype=np.int64)
         seen = history.seen_now(connection)
         past = history.past(connection, part, starts, ends, [seen] * len(part), seen)
-        placed = history.place(connection, part, tuple(profile.signals))
+        placed = history.place(connection, part, profile.signals)
         names = np.array(part, dtype=np.int64)
         tally.take([placed.window(connection, starts, ends, tick=tick, names=names, past=past)])
     return tally.drift(SPAN / timedelta(days=1))

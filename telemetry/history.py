@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.database import Connection, Queries
-from telemetry.window import Floats, Happenings, Ints, Window, build, ticks_within
+from core.profile import Signal
+from telemetry.ranges import outside, ranges_of
+from telemetry.window import Bools, Floats, Happenings, Ints, Window, build, ticks_within
 
 _SQL = Queries("telemetry", "history.sql")
 _PG_EPOCH = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -23,6 +25,8 @@ _ROW = np.dtype(
         ("time", ">i8"),
         ("l3", ">i4"),
         ("value", ">f8"),
+        ("l4", ">i4"),
+        ("quality", ">i2"),
     ]
 )
 
@@ -76,15 +80,18 @@ def stored_since(connection: Connection, cursor: int, *, most_readings: int) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """N readings as columns. series: [N] series ids. times: [N] microseconds since the epoch. values: [N]."""
+    """N readings as columns. series: [N] series ids. times: [N] microseconds since the epoch. values: [N]. beyond: [N]
+    whether it was stored as outside its sensor's range.
+    """
 
     series: Ints
     times: Ints
     values: Floats
+    beyond: Bools
 
 
 def read(connection: Connection, series: Sequence[int], starts: Sequence[int], ends: Sequence[int]) -> Readings:
-    """Good readings of each series within its own [start, end), in microseconds since the epoch."""
+    """Readings of each series within its own [start, end), in microseconds since the epoch."""
     buffer = io.BytesIO()
     values = {"series": list(series), "starts": [_time(t) for t in starts], "ends": [_time(t) for t in ends]}
     with connection.cursor() as cursor, cursor.copy(_SQL["readings_between"], values) as copy:
@@ -97,16 +104,18 @@ def read(connection: Connection, series: Sequence[int], starts: Sequence[int], e
         series=rows["series"].astype(np.int64),
         times=rows["time"].astype(np.int64) + _PG_EPOCH,
         values=rows["value"].astype(np.float64),
+        beyond=rows["quality"] != 0,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """The series of some devices, placed in a window. ids: [N] series ids, rising. device_at, signal_at: [N] their
-    positions among the devices and in `signals`.
+    positions among the devices and in `signals`. ranges: [S, 2] what the signals' sensors can give.
     """
 
     signals: tuple[str, ...]
+    ranges: Floats
     ids: Ints
     device_at: Ints
     signal_at: Ints
@@ -141,6 +150,7 @@ class Placed:
             signal_at=self.signal_at[row],
             times=readings.times,
             values=readings.values,
+            beyond=readings.beyond | outside(readings.values, self.signal_at[row], self.ranges),
             events=past.events if past else None,
             replaced=past.replaced if past else None,
             attributes=past.attributes if past else {},
@@ -219,7 +229,7 @@ def seen_now(connection: Connection) -> int:
     return seen
 
 
-def place(connection: Connection, devices: Sequence[int], signals: Sequence[str]) -> Placed:
+def place(connection: Connection, devices: Sequence[int], signals: Mapping[str, Signal]) -> Placed:
     """Where the series of `devices` stand in a window of `signals`; other signals are left out."""
     device_at = {device: at for at, device in enumerate(devices)}
     signal_at = {signal: at for at, signal in enumerate(signals)}
@@ -229,7 +239,7 @@ def place(connection: Connection, devices: Sequence[int], signals: Sequence[str]
         if row["signal"] in signal_at
     ]
     ids, at_device, at_signal = np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    return Placed(signals=tuple(signals), ids=ids, device_at=at_device, signal_at=at_signal)
+    return Placed(signals=tuple(signals), ranges=ranges_of(signals), ids=ids, device_at=at_device, signal_at=at_signal)
 
 
 def first_words(connection: Connection, devices: Sequence[int], now: int) -> dict[int, int]:

@@ -5,12 +5,12 @@ SELECT xact::text::bigint AS xact, readings, devices, first_times, last_times, s
  ORDER BY xact
  LIMIT %(most)s;
 
--- readings_between: good readings of each series within its own span, binary
+-- readings_between: readings of each series within its own span, binary; without those whose time is not the device's
 COPY (
-    SELECT r.series_id, r.time, r.value
+    SELECT r.series_id, r.time, r.value, r.quality
       FROM unnest(%(series)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS want (id, start_at, end_at)
       JOIN reading r ON r.series_id = want.id AND r.time >= want.start_at AND r.time < want.end_at
-     WHERE r.quality = 0
+     WHERE r.quality IN (0, 1)
 ) TO STDOUT (FORMAT binary);
 
 -- series_of: all series of some devices

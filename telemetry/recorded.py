@@ -11,6 +11,7 @@ import numpy as np
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry import window
+from telemetry.ranges import outside, ranges_of
 from telemetry.table import BadTable, Table
 from telemetry.window import Bools, Floats, Happenings, Ints, Window
 
@@ -25,7 +26,7 @@ class Recording:
     devices: D names. signals: S names. device: [N] positions in `devices`. times: [N] microseconds since the epoch.
     values: [N, S] in the signals' units, NaN where nothing was measured. tick: microseconds. events: error codes.
     replaced: components. attributes: texts by device name and attribute. eventful: the devices only send events, and a row
-    without a value says that a device was there.
+    without a value says that a device was there. ranges: [S, 2] what the signals' sensors can give; None: anything.
     """
 
     devices: tuple[str, ...]
@@ -38,6 +39,7 @@ class Recording:
     replaced: Happenings = field(default_factory=Happenings)
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     eventful: bool = False
+    ranges: Floats | None = None
 
     def windows(self, *, most_cells: int = _MOST_CELLS) -> Iterator[Window]:
         """All windows in the order of time, each with all devices, as the live engine would build them."""
@@ -52,6 +54,7 @@ class Recording:
             border = (ticks[first], ticks[first + most] if first + most < len(ticks) else ticks[-1] + self.tick)
             low, high = np.searchsorted(self.times, border)
             row, signal = np.nonzero(np.isfinite(self.values[low:high]))
+            values = self.values[low:high][row, signal]
             found = window.build(
                 devices=np.arange(len(self.devices), dtype=np.int64),
                 signals=self.signals,
@@ -59,7 +62,8 @@ class Recording:
                 device_at=self.device[low:high][row],
                 signal_at=signal,
                 times=self.times[low:high][row],
-                values=self.values[low:high][row, signal],
+                values=values,
+                beyond=None if self.ranges is None else outside(values, signal, self.ranges),
                 events=self.events.between(*border),
                 replaced=self.replaced.between(*border),
                 attributes=attributes,
@@ -159,6 +163,7 @@ def telemetry(file: Path, profile: Profile) -> Recording:
         times=times[order],
         values=values[order],
         tick=profile.tick // timedelta(microseconds=1),
+        ranges=ranges_of(profile.signals),
     )
 
 

@@ -25,7 +25,7 @@ class StoredHistory:
         with database.transaction() as connection:
             found = history.spans_of_profile(connection, profile.name, since or datetime(1970, 1, 1, tzinfo=UTC))
             ids = [member.id for member in found]
-            self._placed = history.place(connection, ids, tuple(profile.signals))
+            self._placed = history.place(connection, ids, profile.signals)
             # All that happened, also before the first reading.
             start, end = np.zeros(len(ids), dtype=np.int64), np.full(len(ids), _END, dtype=np.int64)
             self._past = history.past(connection, ids, start, end, [0] * len(ids), history.seen_now(connection))
