@@ -28,16 +28,19 @@ WITH new AS (
     SELECT device_id, min(time) AS first, min(time) FILTER (WHERE kind <> 'maintenance') AS own, max(time) AS last
       FROM device_event WHERE xact > %(after)s::text::xid8 AND xact <= %(upto)s::text::xid8
      GROUP BY device_id
-)
+),
+-- Few at any time, and found by their own index: a look at all devices each turn would cost a large fleet dear.
+waiting AS MATERIALIZED (SELECT device_id, until, events_xact, spoke_at FROM judged WHERE spoke_at >= until)
 SELECT d.id, d.profile, j.until, coalesce(j.events_xact, '0')::text::bigint AS seen, new.first, new.own,
        greatest(new.last, j.spoke_at) AS last
   FROM new JOIN device d ON d.id = new.device_id LEFT JOIN judged j ON j.device_id = d.id
  WHERE j.heard_at IS NULL AND (j.device_id IS NOT NULL OR new.own IS NOT NULL)
 UNION ALL
 SELECT d.id, d.profile, j.until, j.events_xact::text::bigint, NULL, NULL, j.spoke_at
-  FROM unnest(%(profiles)s::text[], %(before)s::timestamptz[]) AS over (profile, before)
-  JOIN device d ON d.profile = over.profile
-  JOIN judged j ON j.device_id = d.id AND j.spoke_at >= j.until AND j.spoke_at < over.before
+  FROM waiting j
+  JOIN device d ON d.id = j.device_id
+  JOIN unnest(%(profiles)s::text[], %(before)s::timestamptz[]) AS over (profile, before)
+    ON over.profile = d.profile AND j.spoke_at < over.before
  WHERE NOT EXISTS (SELECT FROM new WHERE new.device_id = j.device_id)
  ORDER BY id;
 
