@@ -5,30 +5,28 @@ may run: the one that holds the cursor's row has the turn, and the others stand 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import get_args
 
-from anomaly import judging, late, registry, silence, store
-from anomaly.detectors.failure_model import FailureModel
+from anomaly import judging, late, progress, registry, silence, store
+from anomaly.due import Due, Rules, by_events, by_readings, parts
 from anomaly.finding import Change, FindingChange, moment
-from anomaly.judge import EPISODES, Judge
-from anomaly.judging import Horizon
+from anomaly.judge import Judge
+from anomaly.judging import LOOK_BACK, Horizon
 from anomaly.known import SHADOW, Known
 from anomaly.model import hash_of
+from anomaly.progress import Judged
 from anomaly.registry import Stage
 from core import log
 from core.clock import Clock
 from core.database import Connection, Database
 from core.profile import Profile
-from telemetry import history, window
+from telemetry import history
 from telemetry.history import Span
 
 _log = log.get(__name__)
-
-
-_LOOK_BACK = 8
-"""So many horizons of stored readings a model is shown that comes to a device that is judged already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +65,16 @@ class DetectionEngine:
                 used = registry.in_use(connection)
                 if used != self._used:
                     self._known, self._used = {}, used
+                upto = history.seen_now(connection)
                 stored = history.stored_since(connection, cursor.xact, most_readings=self._most)
+                # Events are followed as far as batches are: to where a backlog is cut, else to what none can overtake.
+                upto = stored.cursor if stored.more else max(stored.cursor, upto)
                 changes = self._judge(connection, stored.spans)
+                changes += self._judge_eventful(connection, cursor.xact, upto)
                 if not stored.more:
                     changes += self._listen(connection)
                 store.apply(connection, changes, self._clock())
-                turn = store.move_cursor(connection, stored.cursor)
+                turn = store.move_cursor(connection, upto)
         except BaseException:
             # The transaction is gone, so the states that were moved in memory are wrong.
             self._turn = -1
@@ -84,58 +86,92 @@ class DetectionEngine:
         return Turn(readings=stored.readings, findings=len(told), more=stored.more)
 
     def _judge(self, connection: Connection, spans: Mapping[int, Span]) -> list[FindingChange]:
-        by_profile: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
-        for device, profile, until, seen in store.devices(connection, sorted(spans)):
-            if profile in self._profiles:
-                since = history.micros(until) if until else 0
-                by_profile[profile].append((device, since, seen))
-            else:
-                _log.warning("a device's profile is not known here; it is not judged", device=device, profile=profile)
+        """Judges devices by what they measured."""
         changes: list[FindingChange] = []
-        for name, members in by_profile.items():
-            changes += self._judge_profile(connection, self._profiles[name], members, spans)
+        for profile, members in self._by_profile(progress.devices(connection, sorted(spans))):
+            changes += self._begun_anew(connection, [m for m in members if m.eventful])
+            due = [by_readings(m, spans[m.device].first, spans[m.device].last, Rules.of(profile)) for m in members]
+            found, seen = self._judge_profile(connection, profile, due, self._horizon(connection, profile))
+            changes += found
+            progress.save_judged(
+                connection, [(d.device, moment(d.end), spans[d.device].stored_at, seen[d.device]) for d in due]
+            )
         return changes
 
-    def _judge_profile(
-        self, connection: Connection, profile: Profile, members: list[tuple[int, int, int]], spans: Mapping[int, Span]
-    ) -> list[FindingChange]:
-        tick, lateness = (d // timedelta(microseconds=1) for d in (profile.tick, profile.lateness))
-        # Up to here: what commits later, though it happened before, is looked at next time.
-        horizon = Horizon(far=late.reach(profile), seen=history.seen_now(connection), now=self._clock())
-        starts, ends, seen, first = {}, {}, {}, {}
-        for device, until, events in members:
-            span = spans[device]
-            begin = window.floor(span.first, tick)
-            # A device of which nothing was judged yet begins with what it measured first, however it came.
-            starts[device] = until if events else min(until or begin, begin)
-            # A tick is over once the device has measured beyond it; lateness leaves room for what comes out of order.
-            ends[device] = max(starts[device], window.floor(span.last - lateness, tick))
-            # A device that judges nothing now looks at its events next time.
-            seen[device] = events
-            if span.first < starts[device]:
-                first[device] = span.first
-        due = [device for device, _, _ in members if ends[device] > starts[device]]
-        changes = self._again(connection, profile, first, starts, seen, horizon)
-        if due:
-            at = {device: starts[device] for device in due}
-            known = self._loaded(connection, profile, "live")
-            changes += self._met(connection, known, at, seen, horizon)
-            found = judging.window(connection, known, at, ends, seen, horizon)
-            new = {device: starts[device] for device in due if not seen[device]}
-            judging.begun(connection, known, new, horizon)
-            changes += judging.judged(connection, known, found, starts, ends, horizon)
-            if (profile.name, "shadow") in self._used:
-                shadow = self._loaded(connection, profile, "shadow")
-                self._met(connection, shadow, at, seen, horizon)
-                judging.begun(connection, shadow, new, horizon)
-                changed = judging.judged(connection, shadow, found, starts, ends, horizon)
-                store.apply_shadow(connection, shadow.model or 0, changed, horizon.now)
-            seen |= dict.fromkeys(due, horizon.seen)
-        store.save_judged(
-            connection,
-            [(device, moment(ends[device]), spans[device].stored_at, seen[device]) for device, _, _ in members],
-        )
+    def _judge_eventful(self, connection: Connection, after: int, upto: int) -> list[FindingChange]:
+        """Judges devices that never measured anything by their events."""
+        now = history.micros(self._clock())
+        before = {name: moment(Rules.of(profile).over(now)) for name, profile in self._profiles.items()}
+        words = progress.spoken(connection, after, upto, before)
+        changes: list[FindingChange] = []
+        for profile, members in self._by_profile(words):
+            found = [by_events(m, words[m], now, Rules.of(profile)) for m in members]
+            due = [one for one in found if one is not None]
+            horizon = replace(self._horizon(connection, profile), eventful=True)
+            # Only a model can say anything of events; without one it is kept how far they were looked at.
+            seen = {d.device: horizon.seen if d.end > d.start else d.seen for d in due}
+            if any((profile.name, stage) in self._used for stage in get_args(Stage)):
+                for part in parts(due, profile, back=LOOK_BACK * profile.horizon):
+                    told, judged = self._judge_profile(connection, profile, part, horizon)
+                    changes += told
+                    seen |= judged
+            progress.save_spoken(connection, [(d.device, moment(d.end), moment(d.last), seen[d.device]) for d in due])
         return changes
+
+    def _by_profile(self, found: Iterable[Judged]) -> Iterator[tuple[Profile, list[Judged]]]:
+        """Devices by their profile; those of a profile that is not known here are left out."""
+        members: dict[str, list[Judged]] = defaultdict(list)
+        for one in found:
+            if one.profile in self._profiles:
+                members[one.profile].append(one)
+            else:
+                _log.warning(
+                    "a device's profile is not known here; it is not judged", device=one.device, profile=one.profile
+                )
+        return ((self._profiles[name], own) for name, own in members.items())
+
+    def _horizon(self, connection: Connection, profile: Profile) -> Horizon:
+        # Up to here: what commits later, though it happened before, is looked at next time.
+        return Horizon(far=late.reach(profile), seen=history.seen_now(connection), now=self._clock())
+
+    def _begun_anew(self, connection: Connection, devices: Sequence[Judged]) -> list[FindingChange]:
+        """Forgets devices that were judged by events alone and measure now: from their first reading on they are as new, so
+        that it makes no difference which of the two came first. Returns what was open of them, as over.
+        """
+        if not devices:
+            return []
+        for known in self._known.values():
+            met = [d.device for d in devices if d.device in known.positions]
+            known.state.put(known.at(met), known.judge.fresh(len(met)))
+        return progress.forget(connection, {d.device: moment(d.until or 0) for d in devices})
+
+    def _judge_profile(
+        self, connection: Connection, profile: Profile, devices: Sequence[Due], horizon: Horizon
+    ) -> tuple[list[FindingChange], dict[int, int]]:
+        """Judges devices as far as they are due; returns what changed, and for each device the transaction up to which its
+        events were seen. A device that judges nothing now looks at its events next time.
+        """
+        starts = {d.device: d.start for d in devices}
+        ends = {d.device: d.end for d in devices}
+        seen = {d.device: d.seen for d in devices}
+        first = {d.device: d.late for d in devices if d.late is not None}
+        changes = self._again(connection, profile, first, starts, seen, horizon)
+        at = {device: start for device, start in starts.items() if ends[device] > start}
+        if not at:
+            return changes, seen
+        known = self._loaded(connection, profile, "live")
+        changes += judging.met(connection, known, at, seen, horizon)
+        found = judging.window(connection, known, at, ends, seen, horizon)
+        new = {device: start for device, start in at.items() if not seen[device]}
+        judging.begun(connection, known, new, horizon)
+        changes += judging.judged(connection, known, found, starts, ends, horizon)
+        if (profile.name, "shadow") in self._used:
+            shadow = self._loaded(connection, profile, "shadow")
+            judging.met(connection, shadow, at, seen, horizon)
+            judging.begun(connection, shadow, new, horizon)
+            changed = judging.judged(connection, shadow, found, starts, ends, horizon)
+            store.apply_shadow(connection, shadow.model or 0, changed, horizon.now)
+        return changes, seen | dict.fromkeys(at, horizon.seen)
 
     def _again(
         self,
@@ -152,11 +188,11 @@ class DetectionEngine:
             return []
         at = {device: until[device] for device in checkpoints}
         known = self._loaded(connection, profile, "live")
-        changes = self._met(connection, known, at, seen, horizon)
+        changes = judging.met(connection, known, at, seen, horizon)
         again = judging.judged_again(connection, known, checkpoints, at, horizon)
         if (profile.name, "shadow") in self._used:
             shadow = self._loaded(connection, profile, "shadow")
-            self._met(connection, shadow, at, seen, horizon)
+            judging.met(connection, shadow, at, seen, horizon)
             # Both look at the same events, so they go back together.
             both = {device: checkpoints[device] for device in again.devices}
             judging.judged_again(connection, shadow, both, at, horizon)
@@ -187,41 +223,6 @@ class DetectionEngine:
             self._known[profile.name, stage] = known
         return known
 
-    def _met(
-        self,
-        connection: Connection,
-        known: Known,
-        until: Mapping[int, int],
-        seen: Mapping[int, int],
-        horizon: Horizon,
-    ) -> list[FindingChange]:
-        """Restores what is known of devices that were not met before; returns what is over because its judge is gone."""
-        new = [device for device in until if device not in known.positions]
-        if not new:
-            return []
-        first = len(known.positions)
-        known.positions |= {device: first + at for at, device in enumerate(new)}
-        known.state = known.state.grow(known.judge.fresh(len(new)))
-        restored: dict[str, set[int]] = {name: set() for name in known.judge.layouts}
-        other = set()
-        for device, stored, version, packed in store.states(connection, new):
-            if stored.startswith(SHADOW) != bool(known.prefix):
-                continue
-            name = stored.removeprefix(known.prefix)
-            if known.judge.unpack(known.state, known.positions[device], name, version, packed):
-                restored[name].add(device)
-            elif name in known.judge.layouts:
-                _log.warning("a stored state is of another version; it starts anew", device=device, detector=name)
-                other.add((device, name))
-        # A device that nobody judged yet brings its whole past by itself.
-        strange = [d for d in new if d not in restored.get(FailureModel.name, ()) and seen[d]]
-        if known.judge.model is not None and strange:
-            back = _LOOK_BACK * known.judge.profile.horizon
-            judging.caught_up(connection, known, {d: until[d] for d in strange}, back, horizon)
-        gone = [device for device in new if (device, EPISODES) in other]
-        closing = {device: moment(until[device]) for device in gone}
-        return store.open_findings(connection, gone, closing) if gone and not known.prefix else []
-
     def _listen(self, connection: Connection) -> list[FindingChange]:
         now = self._clock()
         shortest = min((p.silence_after for p in self._profiles.values()), default=timedelta.max)
@@ -232,23 +233,5 @@ class DetectionEngine:
                 continue
             what = silence.listen(heard, profile.silence_after, now)
             if what is not silence.Heard.NO_CHANGE:
-                changes.append(_silence(device, what, heard.heard_at, now))
+                changes.append(silence.told(device, what, heard.heard_at, now))
         return changes
-
-
-def _silence(device: int, what: silence.Heard, heard_at: datetime, now: datetime) -> FindingChange:
-    fell = what is silence.Heard.FELL_SILENT
-    return FindingChange(
-        change=Change.OPENED if fell else Change.CLOSED,
-        device=device,
-        kind="silence",
-        component=silence.COMPONENT,
-        failure_mode=silence.FAILURE_MODE,
-        severity="warning",
-        detector=silence.DETECTOR,
-        version=silence.VERSION,
-        began_at=heard_at,
-        at=now,
-        score=1.0 if fell else 0.0,
-        because=f"nothing was received since {heard_at:%Y-%m-%d %H:%M} UTC" if fell else "",
-    )

@@ -5,7 +5,7 @@ can be stored, restored and split by device.
 """
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
@@ -98,20 +98,23 @@ class Judge:
 
     def _explanations(self, modes: Sequence[tuple[str, str]]) -> Bools:
         """[M, M] whether the failure mode of the row, while it is open, explains a symptom of the column's: then both
-        would be one fault told twice.
+        would be one fault told twice. A signal that is high explains none that would have to be low.
         """
         shown, dragged, doubted = [], [], []
-        sensors = {sensor_fault(n): {n} for n in self.profile.signals}
         for component, mode in modes:
-            known = self.profile.failure_modes.get(mode) if component != SENSORS else None
-            own = {n for n, s in self.profile.signals.items() if s.component == component}
-            signals = (
-                sensors[mode] if component == SENSORS else set(known.symptoms) if known and known.symptoms else own
+            sensor = component == SENSORS
+            known = self.profile.failure_modes.get(mode) if not sensor else None
+            # Where no direction is declared, either may show it.
+            own = _either(
+                n
+                for n, s in self.profile.signals.items()
+                if (sensor_fault(n) == mode if sensor else s.component == component)
             )
+            signals = set(known.symptoms.items()) if known and known.symptoms else own
             shown.append(signals)
-            dragged.append(signals | set(known.consequences if known else ()))
+            dragged.append(signals | set(known.consequences.items() if known else ()))
             # Where any one of several signals may show a fault, a faulty sensor leaves the others to be believed.
-            doubted.append(signals if known or len(signals) == 1 else set())
+            doubted.append(signals if known or len({n for n, _ in signals}) == 1 else set())
         explains: Bools = np.array(
             [
                 [bool(a & b) for b in (doubted if c == SENSORS else shown)]
@@ -323,6 +326,11 @@ class _Ahead:
     def of(self, device: int) -> Columns:
         """The state of one device, alone, after the ticks."""
         return self.model.follow(self.ticks, self.before, device)
+
+
+def _either(signals: Iterable[str]) -> set[tuple[str, str]]:
+    """Signals in both directions."""
+    return {(name, direction) for name in signals for direction in ("high", "low")}
 
 
 def _steps(devices: int) -> int:

@@ -8,15 +8,21 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from anomaly import late, store
+from anomaly.detectors.failure_model import FailureModel
 from anomaly.finding import Change, FindingChange, moment
 from anomaly.health import of_scores
-from anomaly.known import Known
+from anomaly.judge import EPISODES
+from anomaly.known import SHADOW, Known
 from core import log
 from core.database import Connection
 from telemetry import history
-from telemetry.window import Floats, Tick, Window
+from telemetry.history import There
+from telemetry.window import Floats, Tick, Window, floor
 
 _log = log.get(__name__)
+
+LOOK_BACK = 8
+"""So many horizons of what is stored a model is shown that comes to a device that is judged already."""
 
 Times = Mapping[int, int]
 """A time of each device, in microseconds since the epoch."""
@@ -26,12 +32,14 @@ Times = Mapping[int, int]
 class Horizon:
     """What holds for one turn. far: how far back a device is judged again, in microseconds; 0 where it never is.
 
-    seen: the transaction up to which events are looked at. now: the server's time.
+    seen: the transaction up to which events are looked at. now: the server's time. eventful: it is of devices that only
+    send events.
     """
 
     far: int
     seen: int
     now: datetime
+    eventful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +62,51 @@ def window(connection: Connection, known: Known, starts: Times, ends: Times, see
     # A device that is new brings all that ever happened to it.
     since = np.array([starts[device] if seen[device] else 0 for device in devices], dtype=np.int64)
     past = history.past(connection, devices, since, last, [seen[device] for device in devices], horizon.seen)
-    return history.place(connection, devices, tuple(profile.signals)).window(
+    tick = profile.tick // timedelta(microseconds=1)
+    there = None
+    if horizon.eventful:
+        words = history.first_words(connection, devices, horizon.seen)
+        begins = [floor(words[device], tick) if device in words else ends[device] for device in devices]
+        there = There(starts=np.array(begins, dtype=np.int64), ends=last)
+    return history.place(connection, devices if there is None else [], profile.signals).window(
         connection,
         first,
         last,
-        tick=profile.tick // timedelta(microseconds=1),
+        tick=tick,
         names=np.array(devices, dtype=np.int64),
         past=past,
+        there=there,
     )
+
+
+def met(
+    connection: Connection, known: Known, until: Times, seen: Mapping[int, int], horizon: Horizon
+) -> list[FindingChange]:
+    """Restores what is known of devices that were not met before; returns what is over because its judge is gone."""
+    new = [device for device in until if device not in known.positions]
+    if not new:
+        return []
+    first = len(known.positions)
+    known.positions |= {device: first + at for at, device in enumerate(new)}
+    known.state = known.state.grow(known.judge.fresh(len(new)))
+    restored: dict[str, set[int]] = {name: set() for name in known.judge.layouts}
+    other = set()
+    for device, stored, version, packed in store.states(connection, new):
+        if stored.startswith(SHADOW) != bool(known.prefix):
+            continue
+        name = stored.removeprefix(known.prefix)
+        if known.judge.unpack(known.state, known.positions[device], name, version, packed):
+            restored[name].add(device)
+        elif name in known.judge.layouts:
+            _log.warning("a stored state is of another version; it starts anew", device=device, detector=name)
+            other.add((device, name))
+    # A device that nobody judged yet brings its whole past by itself.
+    strange = [d for d in new if d not in restored.get(FailureModel.name, ()) and seen[d]]
+    if known.judge.model is not None and strange:
+        caught_up(connection, known, {d: until[d] for d in strange}, LOOK_BACK * known.judge.profile.horizon, horizon)
+    gone = [device for device in new if (device, EPISODES) in other]
+    closing = {device: moment(until[device]) for device in gone}
+    return store.open_findings(connection, gone, closing) if gone and not known.prefix else []
 
 
 def judged(
@@ -118,9 +163,12 @@ def begun(connection: Connection, known: Known, starts: Times, horizon: Horizon)
     if not horizon.far:
         return
     nothing = known.judge.fresh(1)
+    together: dict[int, list[int]] = defaultdict(list)
     for device, start in starts.items():
-        packed = known.packed(nothing, [device], [0])
-        store.save_checkpoints(connection, start - horizon.far, 0, packed, {device: start - horizon.far})
+        together[start - horizon.far].append(device)
+    for at, devices in together.items():
+        packed = [row for device in devices for row in known.packed(nothing, [device], [0])]
+        store.save_checkpoints(connection, at, 0, packed, dict.fromkeys(devices, at))
 
 
 def judged_again(

@@ -4,8 +4,8 @@ SELECT xact::text::bigint AS xact, turn FROM detection_cursor FOR UPDATE SKIP LO
 -- move_cursor: the end of a turn
 UPDATE detection_cursor SET xact = %(xact)s::text::xid8, turn = turn + 1 RETURNING turn;
 
--- devices: profile of some devices, up to which time they are judged, and which events were seen
-SELECT d.id, d.profile, j.until, coalesce(j.events_xact, '0')::text::bigint AS seen FROM device d LEFT JOIN judged j ON j.device_id = d.id
+-- devices: profile of some devices, up to which time they are judged, which events were seen, and whether they were judged by events alone
+SELECT d.id, d.profile, j.until, coalesce(j.events_xact, '0')::text::bigint AS seen, j.spoke_at IS NOT NULL AS eventful FROM device d LEFT JOIN judged j ON j.device_id = d.id
  WHERE d.id = ANY(%(devices)s) ORDER BY d.id;
 
 -- states: stored detector states of some devices
@@ -21,7 +21,45 @@ INSERT INTO judged (device_id, until, heard_at, events_xact)
 VALUES (%(device)s, %(until)s, %(heard_at)s, %(seen)s::bigint::text::xid8)
 ON CONFLICT (device_id) DO UPDATE
    SET until = excluded.until, heard_at = greatest(judged.heard_at, excluded.heard_at),
-       events_xact = excluded.events_xact;
+       events_xact = excluded.events_xact, spoke_at = NULL;
+
+-- spoken: devices that never measured anything and of which events were stored after a transaction, and those whose newest event lies in a tick that is over by now and not judged yet
+WITH new AS (
+    SELECT device_id, min(time) AS first, min(time) FILTER (WHERE kind <> 'maintenance') AS own, max(time) AS last
+      FROM device_event WHERE xact > %(after)s::text::xid8 AND xact <= %(upto)s::text::xid8
+     GROUP BY device_id
+),
+-- Few at any time, and found by their own index: a look at all devices each turn would cost a large fleet dear.
+waiting AS MATERIALIZED (SELECT device_id, until, events_xact, spoke_at FROM judged WHERE spoke_at >= until)
+SELECT d.id, d.profile, j.until, coalesce(j.events_xact, '0')::text::bigint AS seen, new.first, new.own,
+       greatest(new.last, j.spoke_at) AS last
+  FROM new JOIN device d ON d.id = new.device_id LEFT JOIN judged j ON j.device_id = d.id
+ WHERE j.heard_at IS NULL AND (j.device_id IS NOT NULL OR new.own IS NOT NULL)
+UNION ALL
+SELECT d.id, d.profile, j.until, j.events_xact::text::bigint, NULL, NULL, j.spoke_at
+  FROM waiting j
+  JOIN device d ON d.id = j.device_id
+  JOIN unnest(%(profiles)s::text[], %(before)s::timestamptz[]) AS over (profile, before)
+    ON over.profile = d.profile AND j.spoke_at < over.before
+ WHERE NOT EXISTS (SELECT FROM new WHERE new.device_id = j.device_id)
+ ORDER BY id;
+
+-- save_spoken: up to which time a device that never measured anything is judged, which events were seen, and when it last spoke
+INSERT INTO judged (device_id, until, heard_at, events_xact, spoke_at)
+VALUES (%(device)s, %(until)s, NULL, %(seen)s::bigint::text::xid8, %(spoke_at)s)
+ON CONFLICT (device_id) DO UPDATE
+   SET until = excluded.until, events_xact = excluded.events_xact, spoke_at = excluded.spoke_at;
+
+-- forget_states: what is known of some devices
+DELETE FROM detector_state WHERE device_id = ANY(%(devices)s);
+
+-- forget_checkpoints: what was known of some devices
+DELETE FROM detector_checkpoint WHERE device_id = ANY(%(devices)s);
+
+-- end_shadow: what a shadow would have found of some devices is over at a time of each
+UPDATE shadow_finding f SET closed_at = greatest(f.opened_at, want.at)
+  FROM unnest(%(devices)s::integer[], %(at)s::timestamptz[]) AS want (id, at)
+ WHERE f.device_id = want.id AND f.closed_at IS NULL;
 
 -- open_finding: a new finding; none where the same is open
 INSERT INTO finding (device_id, kind, component, failure_mode, severity, detector, version, began_at, opened_at,

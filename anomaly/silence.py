@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from anomaly.finding import Change, FindingChange
+
 COMPONENT = "connectivity"
 FAILURE_MODE = "silence"
 DETECTOR = "silence"
@@ -34,3 +36,22 @@ def listen(device: Listening, silence_after: timedelta, now: datetime) -> Heard:
     if device.silent and not quiet:
         return Heard.CAME_BACK
     return Heard.NO_CHANGE
+
+
+def told(device: int, what: Heard, heard_at: datetime, now: datetime) -> FindingChange:
+    """The change of the finding of a device that fell silent or came back."""
+    fell = what is Heard.FELL_SILENT
+    return FindingChange(
+        change=Change.OPENED if fell else Change.CLOSED,
+        device=device,
+        kind="silence",
+        component=COMPONENT,
+        failure_mode=FAILURE_MODE,
+        severity="warning",
+        detector=DETECTOR,
+        version=VERSION,
+        began_at=heard_at,
+        at=now,
+        score=1.0 if fell else 0.0,
+        because=f"nothing was received since {heard_at:%Y-%m-%d %H:%M} UTC" if fell else "",
+    )

@@ -43,12 +43,6 @@ def move_cursor(connection: Connection, xact: int) -> int:
     return turn
 
 
-def devices(connection: Connection, ids: Sequence[int]) -> list[tuple[int, str, datetime | None, int]]:
-    """`(id, profile, judged until, transaction up to which its events were seen)` of some devices."""
-    rows = connection.execute(_SQL["devices"], {"devices": list(ids)})
-    return [(row["id"], row["profile"], row["until"], row["seen"]) for row in rows]
-
-
 def states(connection: Connection, ids: Sequence[int]) -> list[Packed]:
     """`(device, detector, version, packed state)` of some devices."""
     rows = connection.execute(_SQL["states"], {"devices": list(ids)})
@@ -108,12 +102,6 @@ def checkpoints(connection: Connection, since: Mapping[int, int]) -> dict[int, C
         own = found.setdefault(row["device_id"], Checkpoint(until=micros(row["until"]), seen=row["seen"], states=[]))
         own.states.append((row["detector"], row["version"], bytes(row["state"])))
     return found
-
-
-def save_judged(connection: Connection, judged: Iterable[tuple[int, datetime, datetime, int]]) -> None:
-    """Stores `(device, judged until, last heard at, transaction up to which its events were seen)`."""
-    rows = [{"device": d, "until": u, "heard_at": h, "seen": s} for d, u, h, s in judged]
-    connection.cursor().executemany(_SQL["save_judged"], rows)
 
 
 def apply(connection: Connection, changes: Iterable[FindingChange], now: datetime) -> None:

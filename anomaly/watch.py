@@ -53,7 +53,7 @@ def look_at(connection: Connection, profile: Profile, entry: Entry, now: datetim
     """How far the last days are from what a model learnt."""
     tally = Tally(profile, registry.load(connection, entry.id))
     since = now - SPAN
-    ids = [row[0] for row in history.spans_of_profile(connection, profile.name, since)]
+    ids = [member.id for member in history.spans_of_profile(connection, profile.name, since)]
     tick = profile.tick // timedelta(microseconds=1)
     start, end = window.floor(history.micros(since), tick), history.micros(now)
     at_once = max(1, int(_MOST_CELLS // (SPAN / profile.tick * len(profile.signals))))
@@ -62,7 +62,7 @@ def look_at(connection: Connection, profile: Profile, entry: Entry, now: datetim
         starts, ends = np.full(len(part), start, dtype=np.int64), np.full(len(part), end, dtype=np.int64)
         seen = history.seen_now(connection)
         past = history.past(connection, part, starts, ends, [seen] * len(part), seen)
-        placed = history.place(connection, part, tuple(profile.signals))
+        placed = history.place(connection, part, profile.signals)
         names = np.array(part, dtype=np.int64)
         tally.take([placed.window(connection, starts, ends, tick=tick, names=names, past=past)])
     return tally.drift(SPAN / timedelta(days=1))

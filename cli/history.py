@@ -92,7 +92,7 @@ def recorded_of(
         history = recorded.combined([recorded.telemetry(file, profile) for file in telemetry])
     else:
         assert events is not None
-        history = recorded.eventful(profile, [events, *others])
+        history = recorded.eventful(profile, events, others, maintenance=maintenance)
     if events:
         history = replace(history, events=recorded.happenings(events, history.devices, "code"))
     if maintenance:

@@ -13,10 +13,12 @@ SELECT t.device_id AS device, t.component, t.opened_at, t.solved_at, t.resolutio
   FROM ticket t JOIN device d ON d.id = t.device_id
  WHERE d.profile = %(profile)s AND t.solved_at >= %(since)s AND t.resolution IN ('confirmed', 'no_fault_found');
 
--- judged_days: for how many days in all a profile's devices were heard since a time
-SELECT coalesce(sum(extract(epoch FROM least(j.heard_at, %(until)s) - greatest(d.created_at, %(since)s))), 0)::float8 / 86400 AS days
-  FROM device d JOIN judged j ON j.device_id = d.id
- WHERE d.profile = %(profile)s AND j.heard_at > greatest(d.created_at, %(since)s);
+-- judged_days: for how many days in all a profile's devices were heard since a time, those that only send events by their newest one
+SELECT coalesce(sum(extract(epoch FROM least(h.heard_at, %(until)s) - greatest(d.created_at, %(since)s))), 0)::float8 / 86400 AS days
+  FROM device d
+  JOIN judged j ON j.device_id = d.id
+  CROSS JOIN LATERAL (SELECT coalesce(j.heard_at, j.spoke_at) AS heard_at) h
+ WHERE d.profile = %(profile)s AND h.heard_at > greatest(d.created_at, %(since)s);
 
 -- opened_by: how the tickets ended that a model's findings opened since a time; of one that only sets thresholds, the findings of the detectors it sets them for
 SELECT count(*) AS tickets,

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.database import Connection, Queries
-from telemetry.window import Floats, Happenings, Ints, Window, build
+from core.profile import Signal
+from telemetry.ranges import outside, ranges_of
+from telemetry.window import Bools, Floats, Happenings, Ints, Window, build, ticks_within
 
 _SQL = Queries("telemetry", "history.sql")
 _PG_EPOCH = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -23,6 +25,8 @@ _ROW = np.dtype(
         ("time", ">i8"),
         ("l3", ">i4"),
         ("value", ">f8"),
+        ("l4", ">i4"),
+        ("quality", ">i2"),
     ]
 )
 
@@ -76,15 +80,18 @@ def stored_since(connection: Connection, cursor: int, *, most_readings: int) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """N readings as columns. series: [N] series ids. times: [N] microseconds since the epoch. values: [N]."""
+    """N readings as columns. series: [N] series ids. times: [N] microseconds since the epoch. values: [N]. beyond: [N]
+    whether it was stored as outside its sensor's range.
+    """
 
     series: Ints
     times: Ints
     values: Floats
+    beyond: Bools
 
 
 def read(connection: Connection, series: Sequence[int], starts: Sequence[int], ends: Sequence[int]) -> Readings:
-    """Good readings of each series within its own [start, end), in microseconds since the epoch."""
+    """Readings of each series within its own [start, end), in microseconds since the epoch."""
     buffer = io.BytesIO()
     values = {"series": list(series), "starts": [_time(t) for t in starts], "ends": [_time(t) for t in ends]}
     with connection.cursor() as cursor, cursor.copy(_SQL["readings_between"], values) as copy:
@@ -97,16 +104,18 @@ def read(connection: Connection, series: Sequence[int], starts: Sequence[int], e
         series=rows["series"].astype(np.int64),
         times=rows["time"].astype(np.int64) + _PG_EPOCH,
         values=rows["value"].astype(np.float64),
+        beyond=rows["quality"] != 0,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """The series of some devices, placed in a window. ids: [N] series ids, rising. device_at, signal_at: [N] their
-    positions among the devices and in `signals`.
+    positions among the devices and in `signals`. ranges: [S, 2] what the signals' sensors can give.
     """
 
     signals: tuple[str, ...]
+    ranges: Floats
     ids: Ints
     device_at: Ints
     signal_at: Ints
@@ -120,14 +129,20 @@ class Placed:
         tick: int,
         names: Ints,
         past: "Past | None" = None,
+        there: "There | None" = None,
     ) -> Window:
         """The window of what is stored of each device within its own [start, end): [D], microseconds since the epoch.
 
         tick: its length in microseconds. names: [D] what the window calls its devices. past: what else is known of them.
+        there: when those that only send events are taken to be there.
         """
         readings = read(connection, self.ids.tolist(), starts[self.device_at].tolist(), ends[self.device_at].tolist())
         row = np.searchsorted(self.ids, readings.series)
-        return build(
+        also = None
+        if there is not None:
+            there = There(starts=np.maximum(there.starts, starts), ends=np.minimum(there.ends, ends))
+            also = ticks_within(there.starts, there.ends, tick)
+        found = build(
             devices=names,
             signals=self.signals,
             tick=tick,
@@ -135,10 +150,23 @@ class Placed:
             signal_at=self.signal_at[row],
             times=readings.times,
             values=readings.values,
+            beyond=readings.beyond | outside(readings.values, self.signal_at[row], self.ranges),
             events=past.events if past else None,
             replaced=past.replaced if past else None,
             attributes=past.attributes if past else {},
+            also=also,
         )
+        return found if there is None else found.attended(there.starts, there.ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class There:
+    """When D devices that only send events are taken to be there: each within its own [start, end) of whole ticks, in
+    microseconds since the epoch; never where the end is not after the start.
+    """
+
+    starts: Ints
+    ends: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +229,7 @@ def seen_now(connection: Connection) -> int:
     return seen
 
 
-def place(connection: Connection, devices: Sequence[int], signals: Sequence[str]) -> Placed:
+def place(connection: Connection, devices: Sequence[int], signals: Mapping[str, Signal]) -> Placed:
     """Where the series of `devices` stand in a window of `signals`; other signals are left out."""
     device_at = {device: at for at, device in enumerate(devices)}
     signal_at = {signal: at for at, signal in enumerate(signals)}
@@ -211,13 +239,32 @@ def place(connection: Connection, devices: Sequence[int], signals: Sequence[str]
         if row["signal"] in signal_at
     ]
     ids, at_device, at_signal = np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    return Placed(signals=tuple(signals), ids=ids, device_at=at_device, signal_at=at_signal)
+    return Placed(signals=tuple(signals), ranges=ranges_of(signals), ids=ids, device_at=at_device, signal_at=at_signal)
 
 
-def spans_of_profile(connection: Connection, profile: str, since: datetime) -> list[tuple[int, str, int, int]]:
-    """`(id, name, first, last)` of a profile's devices that measured anything since a time; times in microseconds."""
+def first_words(connection: Connection, devices: Sequence[int], now: int) -> dict[int, int]:
+    """When each device first said anything of itself, in microseconds, where it did; now: as for `past`."""
+    rows = connection.execute(_SQL["first_words"], {"devices": list(devices), "now": now})
+    return {row["id"]: micros(row["time"]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A device of a profile: when it first and last measured anything. eventful: it never did, and these are the times of
+    its first word and its last event. Microseconds since the epoch.
+    """
+
+    id: int
+    name: str
+    first: int
+    last: int
+    eventful: bool
+
+
+def spans_of_profile(connection: Connection, profile: str, since: datetime) -> list[Member]:
+    """The devices of a profile that measured anything since a time, or never did but spoke since then; by name."""
     rows = connection.execute(_SQL["spans_of_profile"], {"profile": profile, "since": since})
-    return [(row["id"], row["name"], micros(row["first"]), micros(row["last"])) for row in rows]
+    return [Member(**(row | {"first": micros(row["first"]), "last": micros(row["last"])})) for row in rows]
 
 
 def micros(time: datetime) -> int:

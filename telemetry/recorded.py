@@ -11,6 +11,7 @@ import numpy as np
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry import window
+from telemetry.ranges import outside, ranges_of
 from telemetry.table import BadTable, Table
 from telemetry.window import Bools, Floats, Happenings, Ints, Window
 
@@ -25,7 +26,7 @@ class Recording:
     devices: D names. signals: S names. device: [N] positions in `devices`. times: [N] microseconds since the epoch.
     values: [N, S] in the signals' units, NaN where nothing was measured. tick: microseconds. events: error codes.
     replaced: components. attributes: texts by device name and attribute. eventful: the devices only send events, and a row
-    without a value says that a device was there.
+    without a value says that a device was there. ranges: [S, 2] what the signals' sensors can give; None: anything.
     """
 
     devices: tuple[str, ...]
@@ -38,6 +39,7 @@ class Recording:
     replaced: Happenings = field(default_factory=Happenings)
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     eventful: bool = False
+    ranges: Floats | None = None
 
     def windows(self, *, most_cells: int = _MOST_CELLS) -> Iterator[Window]:
         """All windows in the order of time, each with all devices, as the live engine would build them."""
@@ -52,6 +54,7 @@ class Recording:
             border = (ticks[first], ticks[first + most] if first + most < len(ticks) else ticks[-1] + self.tick)
             low, high = np.searchsorted(self.times, border)
             row, signal = np.nonzero(np.isfinite(self.values[low:high]))
+            values = self.values[low:high][row, signal]
             found = window.build(
                 devices=np.arange(len(self.devices), dtype=np.int64),
                 signals=self.signals,
@@ -59,7 +62,8 @@ class Recording:
                 device_at=self.device[low:high][row],
                 signal_at=signal,
                 times=self.times[low:high][row],
-                values=self.values[low:high][row, signal],
+                values=values,
+                beyond=None if self.ranges is None else outside(values, signal, self.ranges),
                 events=self.events.between(*border),
                 replaced=self.replaced.between(*border),
                 attributes=attributes,
@@ -159,6 +163,7 @@ def telemetry(file: Path, profile: Profile) -> Recording:
         times=times[order],
         values=values[order],
         tick=profile.tick // timedelta(microseconds=1),
+        ranges=ranges_of(profile.signals),
     )
 
 
@@ -174,26 +179,57 @@ def combined(recordings: Sequence[Recording]) -> Recording:
     return replace(recordings[0], devices=devices, device=device[order], times=times[order], values=values[order])
 
 
-def eventful(profile: Profile, files: Sequence[Path]) -> Recording:
-    """A recording of devices that only send events: those in `files` (columns device, time), all taken to be there at each
-    tick from the first time in them to the last. Raises BadTable.
+def eventful(
+    profile: Profile, events: Path, others: Sequence[Path] = (), *, maintenance: Path | None = None
+) -> Recording:
+    """A recording of devices that only send events, as the live engine takes them: each is there at each tick from its first
+    word in `events` to the last that is known of it, there or in `maintenance`. Raises BadTable, InvalidInput.
+
+    others: files that name devices too; one that stands there alone never spoke, and is there at those times alone.
     """
-    tables = [Table(file, needed=("device", "time")) for file in files]
-    devices = tuple(sorted({name for table in tables for name in table.names("device")[0]}))
-    times = np.concatenate([table.times("time") for table in tables])
-    if not len(times):
-        raise InvalidInput(f"{', '.join(map(str, files))}: there is no row")
+    spoken, named = _times_of([events]), _times_of(others)
+    devices = tuple(sorted({*spoken, *named}))
+    if not devices:
+        raise InvalidInput(f"{', '.join(map(str, (events, *others)))}: there is no row")
+    done = _times_of([maintenance]) if maintenance else {}
     tick = profile.tick // timedelta(microseconds=1)
-    ticks = np.arange(window.floor(int(times.min()), tick), int(times.max()) + 1, tick)
+
+    def ticks(device: str) -> Ints:
+        if device not in spoken:
+            return np.unique(named[device] - named[device] % tick)
+        known = np.concatenate([spoken[device], done.get(device, spoken[device][:0])])
+        first, end = window.floor(int(spoken[device].min()), tick), int(known.max()) + 1
+        return np.arange(first, end, tick)
+
+    each = [ticks(device) for device in devices]
+    times, device = np.concatenate(each), np.repeat(np.arange(len(devices)), [len(own) for own in each])
+    order = np.argsort(times, kind="stable")
     return Recording(
         devices=devices,
         signals=tuple(profile.signals),
-        device=np.tile(np.arange(len(devices)), len(ticks)),
-        times=np.repeat(ticks, len(devices)),
-        values=np.full((len(devices) * len(ticks), len(profile.signals)), np.nan),
+        device=device[order],
+        times=times[order],
+        values=np.full((len(times), len(profile.signals)), np.nan),
         tick=tick,
         eventful=True,
     )
+
+
+def _times_of(files: Sequence[Path]) -> dict[str, Ints]:
+    """The times at which each device stands in some files."""
+    found: dict[str, list[Ints]] = {}
+    for file in files:
+        table = Table(file, needed=("device", "time"))
+        if not len(table):
+            continue
+        names, at = table.names("device")
+        times = table.times("time")
+        counts = np.bincount(at, minlength=len(names))
+        for name, own in zip(
+            names, np.split(times[np.argsort(at, kind="stable")], np.cumsum(counts)[:-1]), strict=True
+        ):
+            found.setdefault(name, []).append(own)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def devices(file: Path) -> tuple[str, ...]:

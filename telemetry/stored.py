@@ -9,6 +9,7 @@ import numpy as np
 from core.database import Database
 from core.profile import Profile
 from telemetry import history, window
+from telemetry.history import There
 from telemetry.window import Ints, Window
 
 _MOST_CELLS = 1_000_000
@@ -23,14 +24,18 @@ class StoredHistory:
         self.tick = profile.tick // timedelta(microseconds=1)
         with database.transaction() as connection:
             found = history.spans_of_profile(connection, profile.name, since or datetime(1970, 1, 1, tzinfo=UTC))
-            ids = [row[0] for row in found]
-            self._placed = history.place(connection, ids, tuple(profile.signals))
+            ids = [member.id for member in found]
+            self._placed = history.place(connection, ids, profile.signals)
             # All that happened, also before the first reading.
             start, end = np.zeros(len(ids), dtype=np.int64), np.full(len(ids), _END, dtype=np.int64)
             self._past = history.past(connection, ids, start, end, [0] * len(ids), history.seen_now(connection))
-        self.devices: tuple[str, ...] = tuple(row[1] for row in found)
-        self._first = np.array([row[2] for row in found], dtype=np.int64)
-        self._last = np.array([row[3] for row in found], dtype=np.int64)
+        self.devices: tuple[str, ...] = tuple(member.name for member in found)
+        self._first = np.array([member.first for member in found], dtype=np.int64)
+        self._last = np.array([member.last for member in found], dtype=np.int64)
+        eventful = np.array([member.eventful for member in found], dtype=bool)
+        starts = self._first - self._first % self.tick
+        ends = np.where(eventful, self._last - self._last % self.tick + self.tick, starts)
+        self._there = There(starts=starts, ends=ends) if eventful.any() else None
 
     def spans(self) -> tuple[Ints, Ints]:
         """[D] the first and the last time of each device, microseconds since the epoch."""
@@ -60,6 +65,8 @@ class StoredHistory:
             )
             with self._database.transaction() as connection:
                 starts = np.full(len(self.devices), start, dtype=np.int64)
-                yield self._placed.window(connection, starts, starts + step, tick=self.tick, names=names, past=past)
+                yield self._placed.window(
+                    connection, starts, starts + step, tick=self.tick, names=names, past=past, there=self._there
+                )
             start += step
             since = start

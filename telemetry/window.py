@@ -1,7 +1,8 @@
 """Windows: gap-aware slices of signals by tick and device, columnar. What detectors see, live and in history."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,20 @@ class Marks:
         return Marks(names=self.names, at=self.at[cut], device=self.device[cut], what=self.what[cut])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """Readings beyond what their sensor can give. values: [..., D, S] mean of a tick's, NaN where there was none. share:
+    [..., D, S] their share of the tick's readings.
+    """
+
+    values: Floats
+    share: Floats
+
+    def at(self, index: Any) -> "Beyond":
+        """A part of it."""
+        return Beyond(values=self.values[index], share=self.share[index])
+
+
 _NOTHING = Marks()
 _UNKNOWN: Mapping[str, tuple[str, ...]] = {}
 
@@ -41,6 +56,7 @@ class Window:
     devices: [D] device ids. signals: S names. times: [T] start of each tick in microseconds since the epoch (UTC),
     rising; ticks in which nothing was heard of any device are left out, so neighbours may lie apart.
     values: [T, D, S] mean of a tick's readings in the signal's unit, NaN where there was none.
+    beyond: the readings that are beyond what the sensor can give, which are none of these; None where there is none.
     alive: [T, D] whether the device was heard, where that is not simply whether it measured anything.
     events: error codes. replaced: components that were replaced. attributes: by name, D texts, empty where not known.
     """
@@ -49,6 +65,7 @@ class Window:
     signals: tuple[str, ...]
     times: Ints
     values: Floats
+    beyond: Beyond | None = None
     alive: Bools | None = None
     events: Marks = _NOTHING
     replaced: Marks = _NOTHING
@@ -57,19 +74,26 @@ class Window:
     @property
     def heard(self) -> Bools:
         """[T, D] whether the device was heard."""
-        if self.alive is not None:
-            return self.alive
-        heard: Bools = np.asarray(np.isfinite(self.values).any(axis=2))
-        return heard
+        return _heard(self.values, self.beyond) if self.alive is None else self.alive
+
+    def attended(self, starts: Ints, ends: Ints) -> "Window":
+        """The same where each device is taken to be there within its own [start, end) too, microseconds since the epoch.
+
+        starts, ends: [D]. The ticks must be in the window.
+        """
+        there = (self.times[:, None] >= starts) & (self.times[:, None] < ends)
+        return replace(self, alive=self.heard | there)
 
     def ticks(self) -> Iterator["Tick"]:
         """The window's ticks in the order of time."""
         for at, time in enumerate(self.times):
             values = self.values[at]
+            beyond = self.beyond.at(at) if self.beyond is not None else None
             yield Tick(
                 time=int(time),
                 values=values,
-                heard=np.isfinite(values).any(axis=1) if self.alive is None else self.alive[at],
+                beyond=beyond,
+                heard=_heard(values, beyond) if self.alive is None else self.alive[at],
                 events=self.events.of(at) if len(self.events.at) else _NOTHING,
                 replaced=self.replaced.of(at) if len(self.replaced.at) else _NOTHING,
                 attributes=self.attributes,
@@ -94,6 +118,7 @@ class Window:
             signals=self.signals,
             times=self.times[kept],
             values=self.values[np.ix_(kept, devices)],
+            beyond=None if self.beyond is None else self.beyond.at(np.ix_(kept, devices)),
             alive=None if self.alive is None else self.alive[np.ix_(kept, devices)],
             events=marks(self.events),
             replaced=marks(self.replaced),
@@ -114,6 +139,7 @@ class Window:
                 signals=self.signals,
                 times=self.times[low:high],
                 values=self.values[low:high],
+                beyond=None if self.beyond is None else self.beyond.at(slice(low, high)),
                 alive=None if self.alive is None else self.alive[low:high],
                 events=marks(self.events, low, high),
                 replaced=marks(self.replaced, low, high),
@@ -125,13 +151,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """One tick of a window. time: its start, microseconds since the epoch. values: [D, S]. heard: [D], whether the
+    """One tick of a window. time: its start, microseconds since the epoch. values, beyond: [D, S]. heard: [D], whether the
     device was heard. events, replaced: what happened in it. attributes: those of the window.
     """
 
     time: int
     values: Floats
     heard: Bools
+    beyond: Beyond | None = None
     events: Marks = _NOTHING
     replaced: Marks = _NOTHING
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _UNKNOWN)
@@ -146,6 +173,7 @@ class Tick:
         return Tick(
             time=self.time,
             values=self.values[device : device + 1],
+            beyond=None if self.beyond is None else self.beyond.at(slice(device, device + 1)),
             heard=self.heard[device : device + 1],
             events=marks(self.events),
             replaced=marks(self.replaced),
@@ -184,6 +212,23 @@ def floor(time: int, tick: int) -> int:
     return time - time % tick
 
 
+def _heard(values: Floats, beyond: Beyond | None) -> Bools:
+    """[..., D] whether a device sent any reading, [..., D, S]."""
+    heard: Bools = np.asarray(np.isfinite(values).any(axis=-1))
+    return heard if beyond is None else heard | np.asarray((beyond.share > 0).any(axis=-1))
+
+
+def ticks_within(starts: Ints, ends: Ints, tick: int) -> Ints:
+    """The starts of all ticks that lie in one of several [start, end) of whole ticks, rising. Microseconds."""
+    some = ends > starts
+    order = np.argsort(starts[some], kind="stable")
+    starts, ends = starts[some][order], np.maximum.accumulate(ends[some][order])
+    # Spans that touch or overlap are one: each tick is listed once, however many devices share it.
+    apart = np.nonzero(starts[1:] > ends[:-1])[0]
+    parts = zip(starts[np.append(0, apart + 1)], ends[np.append(apart, -1)], strict=True) if len(starts) else ()
+    return np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(a, b, tick) for a, b in parts)])
+
+
 def build(
     *,
     devices: Ints,
@@ -197,11 +242,13 @@ def build(
     replaced: Happenings | None = None,
     attributes: Mapping[str, tuple[str, ...]] = _UNKNOWN,
     also: Ints | None = None,
+    beyond: Bools | None = None,
 ) -> Window:
     """The window of N readings given as columns, and of what else happened. also: starts of ticks it has in any case.
 
     tick: its length in microseconds. device_at, signal_at: [N] positions in `devices` and `signals`.
-    times: [N] microseconds since the epoch. values: [N]. The order of readings does not matter.
+    times: [N] microseconds since the epoch. values: [N]. beyond: [N] whether it is beyond what its sensor can give. The order
+    of readings does not matter.
     """
     more = [h.times[h.device >= 0] for h in (events, replaced) if h is not None]
     starts = np.concatenate([times, *more])
@@ -212,19 +259,32 @@ def build(
     shape = (len(starts), len(devices), len(signals))
     cell = (at * shape[1] + device_at) * shape[2] + signal_at
     size = shape[0] * shape[1] * shape[2]
-    counts = np.bincount(cell, minlength=size)
-    sums = np.bincount(cell, weights=values, minlength=size)
-    with np.errstate(invalid="ignore"):
-        means = sums / counts
+    bad = None
+    if beyond is not None and beyond.any():
+        outliers, counts = _means(cell[beyond], values[beyond], size)
+        cell, values = cell[~beyond], values[~beyond]
+        with np.errstate(invalid="ignore"):
+            share = np.nan_to_num(counts / (counts + np.bincount(cell, minlength=size)))
+        bad = Beyond(values=outliers.reshape(shape), share=share.reshape(shape))
+    means, _ = _means(cell, values, size)
     return Window(
         devices=devices,
         signals=signals,
         times=starts,
         values=means.reshape(shape),
+        beyond=bad,
         events=marked(events, starts, tick),
         replaced=marked(replaced, starts, tick),
         attributes=attributes,
     )
+
+
+def _means(cell: Ints, values: Floats, size: int) -> tuple[Floats, Ints]:
+    """[size] the mean of the values of each cell, NaN where there is none, and how many there are."""
+    counts = np.bincount(cell, minlength=size)
+    with np.errstate(invalid="ignore"):
+        means: Floats = np.bincount(cell, weights=values, minlength=size) / counts
+    return means, counts
 
 
 def marked(happened: Happenings | None, starts: Ints, tick: int) -> Marks:

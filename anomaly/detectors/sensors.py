@@ -102,6 +102,11 @@ class Sensors:
 
     def _follow(self, tick: Tick, state: Columns) -> None:
         values, heard = tick.values, tick.heard[:, None]
+        outside = ((values < self._low) | (values > self._high)).astype(np.float64)
+        if tick.beyond is not None:
+            # Where nothing within the range came, the sensor is there all the same: it is not missing but wrong.
+            values = np.where(np.isfinite(values), values, tick.beyond.values)
+            outside = np.maximum(outside, tick.beyond.share)
         seen = np.isfinite(values)
         before = np.isfinite(state["last"])
         both = seen & before
@@ -118,7 +123,6 @@ class Sensors:
         state["jumps"] += weight * (np.minimum(step**2, most) - state["jumps"])
         state["turns"] += weight * (turn - state["turns"])
         state["step"] = np.where(both, step, state["step"])
-        outside = (values < self._low) | (values > self._high)
         state["beyond"] += seen / _RECENT * (outside - state["beyond"])
         state["stood"] = np.where(moved, state["flat"], 0.0)
         state["away"] = np.where(seen, state["missing"], 0.0)

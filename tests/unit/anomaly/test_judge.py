@@ -156,6 +156,19 @@ def test_the_wrong_direction_is_no_symptom(baseline: Profile) -> None:
     assert told(run(baseline, values)) == []
 
 
+@pytest.mark.parametrize(("direction", "opened"), [("high", ["burn"]), ("low", ["burn", "ice"])])
+def test_a_fault_explains_a_symptom_in_its_own_direction_alone(direction: str, opened: list[str]) -> None:
+    text = LIMIT.replace(
+        "failure_modes:\n",
+        f"failure_modes:\n  ice: {{title: Ice, component: heater, symptoms: {{heat: {direction}}}}}\n",
+    )
+    text += "    - {signal: hum, high: 50, on_delay: 3h, failure_mode: ice}\n"
+    values = heat(90, 90, 90, 90)
+    values[:, 1] = 51
+    changes = [c for c in run(parse(text, "box.yaml"), values) if c.change is Change.OPENED]
+    assert [c.failure_mode for c in changes] == opened
+
+
 def test_nothing_is_judged_in_the_warm_up(baseline: Profile) -> None:
     values = quiet(24 * 4)
     values[48:, 0, 0] += 30

@@ -216,17 +216,27 @@ def test_what_happened_before_the_first_reading_is_told_first() -> None:
     assert found.part(np.array([1])).times[0] == early
 
 
-def test_devices_that_only_send_events_are_there_at_each_tick(tmp_path: Path) -> None:
-    fleet(3, 200).write(tmp_path)
+def test_devices_that_only_send_events_are_there_at_each_tick_from_their_first_word_to_their_last(
+    tmp_path: Path,
+) -> None:
     profile = parse(FAILING, "box.yaml")
-    found = recorded.eventful(profile, [tmp_path / "events.csv", tmp_path / "failures.csv"])
-    assert found.devices == ("d00", "d01", "d02")
+    hours = {
+        "events.csv": "device,time,code\nd0,2026-01-01T02:30:00Z,E1\nd0,2026-01-01T05:00:00Z,E1\nd1,2026-01-01T04:59:00Z,E2\n",
+        "maintenance.csv": "device,time,component\nd0,2026-01-01T00:00:00Z,fan\nd0,2026-01-01T07:10:00Z,fan\n",
+        "failures.csv": "device,time,component\nd0,2026-01-01T09:00:00Z,fan\nd2,2026-01-01T08:00:00Z,fan\n",
+    }
+    for name, text in hours.items():
+        (tmp_path / name).write_text(text)
+    events, maintenance, failures = (tmp_path / name for name in hours)
+    found = recorded.eventful(profile, events, [failures], maintenance=maintenance)
+    assert found.devices == ("d0", "d1", "d2")
     (only,) = found.windows()
-    assert only.heard.all()
+    there = {name: only.times[only.heard[:, at]] // HOUR % 24 for at, name in enumerate(found.devices)}
+    assert {name: hours.tolist() for name, hours in there.items()} == {"d0": [2, 3, 4, 5, 6, 7], "d1": [4], "d2": [8]}
     assert np.isnan(only.values).all()
     (tmp_path / "none.csv").write_text("device,time,code\n")
     with pytest.raises(InvalidInput, match=r"none\.csv: there is no row"):
-        recorded.eventful(profile, [tmp_path / "none.csv"])
+        recorded.eventful(profile, tmp_path / "none.csv")
 
 
 def test_several_files_are_one_recording(tmp_path: Path) -> None:

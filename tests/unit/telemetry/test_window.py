@@ -44,3 +44,36 @@ def test_the_order_of_readings_does_not_matter(rows: list[tuple[int, int, int, f
     one, other = build(rows), build(shuffled)
     np.testing.assert_array_equal(one.times, other.times)
     np.testing.assert_allclose(one.values, other.values, atol=1e-9)
+
+
+def test_ticks_within_spans_are_listed_once() -> None:
+    starts, ends = np.array([50, 0, 20, 100, 70]), np.array([70, 30, 40, 90, 80])
+    assert window.ticks_within(starts, ends, 10).tolist() == [0, 10, 20, 30, 50, 60, 70]
+    assert window.ticks_within(starts[:0], ends[:0], 10).tolist() == []
+    assert window.ticks_within(starts[3:4], ends[3:4], 10).tolist() == []
+
+
+def test_what_is_beyond_a_sensors_range_stands_beside_the_means() -> None:
+    found = window.build(
+        devices=np.array([7, 9]),
+        signals=("a",),
+        tick=MINUTE,
+        device_at=np.array([0, 0, 0, 1]),
+        signal_at=np.zeros(4, dtype=np.int64),
+        times=np.array([0, 1, MINUTE, MINUTE]),
+        values=np.array([1.0, 9.0, 9.0, 2.0]),
+        beyond=np.array([False, True, True, False]),
+    )
+    np.testing.assert_array_equal(found.values[:, :, 0], [[1.0, np.nan], [np.nan, 2.0]])
+    assert found.beyond
+    np.testing.assert_array_equal(found.beyond.values[:, :, 0], [[9.0, np.nan], [9.0, np.nan]])
+    np.testing.assert_array_equal(found.beyond.share[:, :, 0], [[0.5, 0.0], [1.0, 0.0]])
+    # A device whose sensor is wrong is heard all the same.
+    assert found.heard.tolist() == [[True, False], [True, True]]
+    _, later = found.cut(MINUTE)
+    (tick,) = later.part(np.array([0])).ticks()
+    assert tick.heard.tolist() == [True]
+    assert tick.beyond
+    own = tick.part(0).beyond
+    assert own
+    assert own.share.tolist() == [[1.0]]

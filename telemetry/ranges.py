@@ -1,0 +1,20 @@
+"""What a signal's sensor can give: a value beyond it tells of the sensor, not of the device, live and in history alike."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from core.profile import Signal
+from telemetry.window import Bools, Floats, Ints
+
+
+def ranges_of(signals: Mapping[str, Signal]) -> Floats:
+    """[S, 2] the least and the greatest value that the sensor of each signal can give."""
+    return np.array([signal.range for signal in signals.values()], dtype=np.float64).reshape(-1, 2)
+
+
+def outside(values: Floats, signal_at: Ints, ranges: Floats) -> Bools:
+    """[N] whether each value is beyond what its sensor can give. signal_at: [N] positions in `ranges`, [S, 2]."""
+    low, high = ranges[signal_at].T
+    beyond: Bools = (values < low) | (values > high)
+    return beyond
