@@ -237,6 +237,33 @@ def test_health_that_is_not_known_is_stored_so(platform: Platform) -> None:
     assert platform.run("SELECT component, health FROM component_health") == [("heater", None)]
 
 
+def test_an_open_finding_keeps_what_was_seen_while_its_signal_is_not_measured(platform: Platform) -> None:
+    platform.profiles = {
+        "box": parse(
+            BOX.replace("components:", "  extra: {title: Extra, unit: W, range: [0, 9], interval: 1h}\ncomponents:"),
+            "box.yaml",
+        )
+    }
+    engine = platform.engine()
+    platform.store(1, *hot(range(6)))
+    engine.turn()
+    # Series 4 is the other signal of device 1.
+    with platform.database.transaction() as c:
+        c.execute(
+            "INSERT INTO reading SELECT 4, %s::timestamptz + h * interval '1 h', now(), 5, 0 FROM generate_series(6, 9) h",
+            [START],
+        )
+        c.execute(
+            "INSERT INTO batch (stored_at, readings, devices, first_times, last_times) VALUES (%s, 4, '{1}', %s, %s)",
+            (platform.now, [START + timedelta(hours=6)], [START + timedelta(hours=9)]),
+        )
+    engine.turn()
+    ((seen, is_open),) = platform.run(
+        "SELECT evidence -> 'signals' -> 0 -> 'seen' AS seen, closed_at IS NULL AS is_open FROM finding"
+    )
+    assert (seen, is_open) == (90.0, True)
+
+
 def test_readings_of_bad_quality_are_not_judged(platform: Platform) -> None:
     platform.store(1, *hot(range(6)))
     platform.run("UPDATE reading SET quality = 1")
