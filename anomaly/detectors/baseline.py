@@ -39,9 +39,11 @@ _SAME = 0.4
 """A level that moved by less than this share of the threshold has stayed where it is."""
 _LEVELLED = 8
 """Whether it moved is seen by its mean over the memory divided by this."""
-_ALLOWED, _DRIFTED = 0.1, 0.06
+_ALLOWED, _DRIFTED = 0.1, 0.05
 """What is beyond this share of the threshold is added up as drift, and drift is abnormal at this share of the threshold times the
-memory: a quarter of the threshold for 0.4 of the memory, half of it for 0.15."""
+memory: a quarter of the threshold for a third of the memory, half of it for an eighth."""
+_SCATTERED = 1.4
+"""It is never abnormal at less than this many thresholds times the smoothing: so much adds up by chance."""
 _MOST_AT_ONCE = 0.8
 """No tick adds more to a drift than this share of the threshold: what is far out shows without it."""
 _MOST_DRIFT = 1.5
@@ -78,6 +80,7 @@ class Baseline:
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
         self._drifts = settings.drift
+        self._drifted = max(_DRIFTED * self._memory, _SCATTERED * self._smooth)
         self._silent = max(_SILENT * self._smooth, _FEWEST)
         self._fast = max(1.0, self._smooth / _STEPS)
         self._asked = Asked.of(profile, self._judged)
@@ -179,7 +182,7 @@ class Baseline:
         passed = np.where(np.isfinite(deviation), state["fresh"] * state["age"], 0.0)[:, None, :]
         sides = np.array([1.0, -1.0])[:, None]
         towards = np.clip(np.nan_to_num(deviation)[:, None, :] * sides, -_MOST_AT_ONCE, _MOST_AT_ONCE)
-        drift = state["drift"] + (towards - _ALLOWED) * passed / (_DRIFTED * self._memory)
+        drift = state["drift"] + (towards - _ALLOWED) * passed / self._drifted
         # On the other side of normal it was no drift.
         drift = np.where(towards < 0, drift * np.maximum(1.0 - passed / self._smooth, 0.0), drift)
         state["drift"] = np.clip(drift, 0.0, _MOST_DRIFT)
