@@ -143,7 +143,7 @@ class Baseline(_Part):
     warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336, or twice the
     warm-up). smooth: time constant of the value that is held against it (12). threshold: deviation, in widths of the
     normal band, that counts as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (a quarter
-    of `smooth`, all of it).
+    of `smooth`, all of it). drift: whether weak deviations are added up, so that one that lasts is abnormal too.
     """
 
     warm_up: Duration | None = None
@@ -153,6 +153,7 @@ class Baseline(_Part):
     deadband: Annotated[float, Field(ge=0)] = 1.0
     on_delay: Duration | None = None
     off_delay: Duration | None = None
+    drift: bool = False
 
 
 class Surprise(_Part):

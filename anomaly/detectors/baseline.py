@@ -39,6 +39,15 @@ _SAME = 0.4
 """A level that moved by less than this share of the threshold has stayed where it is."""
 _LEVELLED = 8
 """Whether it moved is seen by its mean over the memory divided by this."""
+_ALLOWED, _DRIFTED = 0.1, 0.05
+"""What is beyond this share of the threshold is added up as drift, and drift is abnormal at this share of the threshold times the
+memory: a quarter of the threshold for a third of the memory, half of it for an eighth."""
+_SCATTERED = 1.4
+"""It is never abnormal at less than this many thresholds times the smoothing: so much adds up by chance."""
+_MOST_AT_ONCE = 0.8
+"""No tick adds more to a drift than this share of the threshold: what is far out shows without it."""
+_MOST_DRIFT = 1.5
+"""A drift that is over is forgotten soon, so it is never more than this."""
 
 
 class Baseline:
@@ -70,6 +79,8 @@ class Baseline:
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
+        self._drifts = settings.drift
+        self._drifted = max(_DRIFTED * self._memory, _SCATTERED * self._smooth)
         self._silent = max(_SILENT * self._smooth, _FEWEST)
         self._fast = max(1.0, self._smooth / _STEPS)
         self._asked = Asked.of(profile, self._judged)
@@ -105,11 +116,17 @@ class Baseline:
             "held": Field(shape=(s,)),  # the same when it last moved
             "still": Field(shape=(s,)),  # ticks since then, while it is strange
         }
+        if self._drifts:
+            # Upwards and downwards: deviations added up, 1 is abnormal.
+            self.layout = {**self.layout, "drift": Field(shape=(2, s))}
 
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
         self._follow(tick, state)
-        return self._fuse(self._deviation(state))
+        deviation = self._deviation(state)
+        if self._drifts:
+            self._add_up(deviation, state)
+        return self._fuse(self._strongest(deviation, state))
 
     def _follow(self, tick: Tick, state: Columns) -> None:
         """Moves the running means of the present."""
@@ -159,6 +176,23 @@ class Baseline:
         silent = (state["fresh"] == 0) & (state["age"] > self._silent)
         ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST) & ~silent
         return np.where(ready, deviation, np.nan)
+
+    def _add_up(self, deviation: Floats, state: Columns) -> None:
+        """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
+        passed = np.where(np.isfinite(deviation), state["fresh"] * state["age"], 0.0)[:, None, :]
+        sides = np.array([1.0, -1.0])[:, None]
+        towards = np.clip(np.nan_to_num(deviation)[:, None, :] * sides, -_MOST_AT_ONCE, _MOST_AT_ONCE)
+        drift = state["drift"] + (towards - _ALLOWED) * passed / self._drifted
+        # On the other side of normal it was no drift.
+        drift = np.where(towards < 0, drift * np.maximum(1.0 - passed / self._smooth, 0.0), drift)
+        state["drift"] = np.clip(drift, 0.0, _MOST_DRIFT)
+
+    def _strongest(self, deviation: Floats, state: Columns) -> Floats:
+        """[D, S] the deviation, or the drift where that says more; NaN where the deviation is not known."""
+        if not self._drifts:
+            return deviation
+        drift = state["drift"][:, 0] - state["drift"][:, 1]
+        return np.where(np.abs(drift) > np.abs(deviation), np.where(np.isfinite(deviation), drift, np.nan), deviation)
 
     def _fuse(self, deviation: Floats) -> Floats:
         """[D, K] from signals to failure modes, by the signals that are there; NaN where none is."""
@@ -220,6 +254,8 @@ class Baseline:
             state["mean_y"] += np.where(new, state["rest"], 0.0)
             for field in ("rest", "level", "held", "still"):
                 state[field] = np.where(new, 0.0, state[field])
+            if self._drifts:
+                state["drift"] = np.where(new[:, None, :], 0.0, state["drift"])
 
     def _regress(self, state: Columns) -> None:
         """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""
@@ -233,9 +269,12 @@ class Baseline:
         """Symptoms of the failure mode with the normal band in the present context and the value now."""
         asked = (self._asked.signs[track] != 0) | self._asked.either[track]
         own = {name: column[device : device + 1] for name, column in state.items()}
-        signed = self._deviation(own)
+        plain = self._deviation(own)
+        signed = self._strongest(plain, own)
         deviation = signed[0]
-        width = self._width(own)[0] * self._threshold
+        # A drift is judged by what lies outside a narrower band.
+        band = np.where(deviation == plain[0], 1.0, _ALLOWED)
+        width = self._width(own)[0] * self._threshold * band
         expected = self._expected(own)[0]
         strength = self._asked.shown(track, signed)[0]
         total = float(strength.sum()) or 1.0

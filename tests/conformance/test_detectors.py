@@ -37,6 +37,8 @@ SECTIONS = {
     "correlation": "{correlation: {warm_up: 40h}}",
     "fleet": "{fleet: {warm_up: 40h}}",
 }
+VARIANTS = {"baseline, drift": "{baseline: {warm_up: 40h, memory: 100h, smooth: 6h, drift: true}}"}
+"""Detectors with what is off by default."""
 FLEET = {"fleet"}
 """Detectors for which the other devices are the point."""
 NEW = {"surprise"}
@@ -47,7 +49,7 @@ TICKS, DEVICES = 160, 12
 
 
 def profile_of(name: str, *, signals: int = 4) -> Profile:
-    text = BOX.replace("SECTION", SECTIONS[name])
+    text = BOX.replace("SECTION", (SECTIONS | VARIANTS)[name])
     for gone in ("draw", "hum", "room")[: 4 - signals]:
         text = "\n".join(line for line in text.split("\n") if not line.startswith(f"  {gone}:"))
     return parse(text.replace(", {signal: hum, low: 1, failure_mode: burn}", "") if signals < 4 else text, "box.yaml")
@@ -96,7 +98,7 @@ def whole(name: str, values: Floats, *, signals: int = 4) -> Floats:
     return run(detector, values, fresh(detector.layout, values.shape[1]))
 
 
-each = pytest.mark.parametrize("name", REGISTRY)
+each = pytest.mark.parametrize("name", [*REGISTRY, *VARIANTS])
 
 
 def test_each_detector_is_checked() -> None:
@@ -156,7 +158,7 @@ def test_it_scores_before_it_has_learnt_and_says_that_it_does_not_know(name: str
     assert np.isfinite(score).all() if name == "limits" else np.isnan(score).all()
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTRY if name not in GIVEN])
+@pytest.mark.parametrize("name", [name for name in (*REGISTRY, *VARIANTS) if name not in GIVEN])
 def test_scoring_learns_nothing(name: str) -> None:
     """What is held for normal moves in `learn` alone: without it a detector that learns never knows."""
     detector = detector_of(name)

@@ -19,6 +19,7 @@ signals:
 components: {rotor: {title: Rotor}}
 detectors: {baseline: {}}
 """
+DRIFT = PUMP.replace("baseline: {}", "baseline: {drift: true}")
 WEAR = PUMP + "failure_modes:\n  wear: {title: Wear, component: rotor, symptoms: {hum: high, heat: high}}\n"
 
 
@@ -106,3 +107,47 @@ def test_wear_that_goes_on_is_never_taken_for_normal() -> None:
     values = noise(1600)
     values[400:, 0] += np.linspace(0, 24, 1200)
     assert [change for change, _ in judged(profile(), values)[0]] == ["opened"]
+
+
+def test_a_drift_that_the_memory_swallows_is_seen_where_drift_is_switched_on() -> None:
+    values = noise(1000)
+    values[400:, 0] += np.linspace(0, 3, 600)
+    assert judged(profile(), values)[0] == []
+    told, scores = judged(profile(DRIFT), values)
+    assert [change for change, _ in told] == ["opened"]
+    assert np.nanmax(scores[:400]) < 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_only_scatters_is_no_drift(seed: int) -> None:
+    assert judged(profile(DRIFT), noise(2000, seed))[0] == []
+
+
+def test_a_drift_that_is_over_is_forgotten_within_the_smoothing() -> None:
+    values = noise(1200)
+    values[400:700, 0] += np.linspace(0, 3, 300)
+    told, _ = judged(profile(DRIFT), values)
+    assert [change for change, _ in told] == ["opened", "closed"]
+    # It is back at 700; the smoothing is 12 ticks, and to be normal again takes 12.
+    assert told[1][1] < 700 + 6 * 12
+
+
+def test_weak_deviations_to_both_sides_do_not_add_up() -> None:
+    values = noise(1200)
+    values[400:, 0] += np.where(np.arange(800) // 24 % 2, 1.0, -1.0)
+    assert judged(profile(DRIFT), values)[0] == []
+
+
+def test_a_drift_is_told_with_a_band_that_it_lies_outside_of() -> None:
+    values = noise(1000)
+    values[400:, 0] += np.linspace(0, 3, 600)
+    kind = profile(DRIFT)
+    window = Window(
+        devices=np.array([1]), signals=("hum", "heat"), times=np.arange(1000) * 3_600_000_000, values=values[:, None, :]
+    )
+    judge = Judge(kind)
+    opened = next(c for c in judge.run(window, judge.fresh(1)) if c.change is Change.OPENED)
+    evidence = opened.evidence[0]
+    assert (evidence.signal, evidence.direction) == ("hum", "high")
+    assert evidence.normal_high is not None
+    assert evidence.seen > evidence.normal_high
