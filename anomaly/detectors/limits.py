@@ -77,12 +77,14 @@ class Limits:
         """Limits are given, not learnt."""
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:
-        """The one signal and its limit."""
+        """The one signal and its limit; nothing where it was not measured."""
         limit = self._limits[track]
         unit = self._profile.signals[limit.signal].unit
         seen = tick.values[device, self._columns[track]]
         if limit.rate is not None:
             unit, seen = f"{unit}/h", state["rate"][device, self._place[track]]
+        if not np.isfinite(seen):
+            return []
         given = float(self._limit[track])
         upper = limit.high is not None or (limit.rate is not None and limit.rate > 0)
         return [

@@ -237,6 +237,32 @@ def test_health_that_is_not_known_is_stored_so(platform: Platform) -> None:
     assert platform.run("SELECT component, health FROM component_health") == [("heater", None)]
 
 
+def test_an_open_finding_keeps_what_was_seen_while_its_signal_is_not_measured(platform: Platform) -> None:
+    platform.profiles = {
+        "box": parse(
+            BOX.replace("components:", "  extra: {title: Extra, unit: W, range: [0, 9], interval: 1h}\ncomponents:"),
+            "box.yaml",
+        )
+    }
+    engine = platform.engine()
+    platform.store(1, *hot(range(6)))
+    engine.turn()
+    for first in (6, 8):
+        times = [START + timedelta(hours=first + at) for at in range(2)]
+        with platform.database.transaction() as c:
+            # Series 4 is the other signal of device 1.
+            c.cursor().executemany("INSERT INTO reading VALUES (4, %s, %s, 5, 0)", [(t, platform.now) for t in times])
+            c.execute(
+                "INSERT INTO batch (stored_at, readings, devices, first_times, last_times) VALUES (%s, 2, '{1}', %s, %s)",
+                (platform.now, times[:1], times[1:]),
+            )
+        engine.turn()
+    ((seen, is_open),) = platform.run(
+        "SELECT evidence -> 'signals' -> 0 -> 'seen' AS seen, closed_at IS NULL AS is_open FROM finding"
+    )
+    assert (seen, is_open) == (90.0, True)
+
+
 def test_readings_of_bad_quality_are_not_judged(platform: Platform) -> None:
     platform.store(1, *hot(range(6)))
     platform.run("UPDATE reading SET quality = 1")
