@@ -247,17 +247,16 @@ def test_an_open_finding_keeps_what_was_seen_while_its_signal_is_not_measured(pl
     engine = platform.engine()
     platform.store(1, *hot(range(6)))
     engine.turn()
-    # Series 4 is the other signal of device 1.
-    with platform.database.transaction() as c:
-        c.execute(
-            "INSERT INTO reading SELECT 4, %s::timestamptz + h * interval '1 h', now(), 5, 0 FROM generate_series(6, 9) h",
-            [START],
-        )
-        c.execute(
-            "INSERT INTO batch (stored_at, readings, devices, first_times, last_times) VALUES (%s, 4, '{1}', %s, %s)",
-            (platform.now, [START + timedelta(hours=6)], [START + timedelta(hours=9)]),
-        )
-    engine.turn()
+    for first in (6, 8):
+        times = [START + timedelta(hours=first + at) for at in range(2)]
+        with platform.database.transaction() as c:
+            # Series 4 is the other signal of device 1.
+            c.cursor().executemany("INSERT INTO reading VALUES (4, %s, %s, 5, 0)", [(t, platform.now) for t in times])
+            c.execute(
+                "INSERT INTO batch (stored_at, readings, devices, first_times, last_times) VALUES (%s, 2, '{1}', %s, %s)",
+                (platform.now, times[:1], times[1:]),
+            )
+        engine.turn()
     ((seen, is_open),) = platform.run(
         "SELECT evidence -> 'signals' -> 0 -> 'seen' AS seen, closed_at IS NULL AS is_open FROM finding"
     )
