@@ -333,10 +333,12 @@ def main(data: Path, *, names: tuple[str, ...], tables: bool, json_out: Path | N
             table.add_row(first[0], goal.name, shown, goal.asked(), said, *first[1:])
         written[name] = {"figures": figures, "hand_set_values": values, "seconds": round(seconds, 1)}
         written[name]["budgets"] = [[asdict(row) for row in outcome.budgets] for outcome in outcomes]
-        console.print(f"{name}: {seconds:.1f} s", highlight=False)
+        # A set may take minutes: what is known is said, and kept, at once.
+        said = ", ".join(f"{n} {'–' if f['value'] is None else format(f['value'], '.3f')}" for n, f in figures.items())
+        console.print(f"{name} ({seconds:.0f} s): {said}", highlight=False, soft_wrap=True)
+        if json_out:
+            json_out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     console.print(table)
-    if json_out:
-        json_out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
