@@ -27,6 +27,8 @@ _SETTLING = 50
 """Ticks a view is learnt before its strangeness means anything."""
 _FLOOR, _RELATIVE_FLOOR = 1e-6, 3e-5
 """The spread is never taken to be less than these shares of a signal's range and of its usual value, added up."""
+_OWN_FLOOR = 1e-4
+"""A signal that uses little of its range is no coarser for it: the range counts no more than this share of its own size."""
 _DAY = 86_400_000_000
 _HOURS = 24
 _NEW_DAY = 0.2
@@ -43,7 +45,7 @@ class Surprise:
     """
 
     name: ClassVar[str] = "surprise"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.surprise
@@ -176,7 +178,10 @@ class Surprise:
     def _band(self, state: Columns) -> Floats:
         """[D, S, V] the distance that would be a surprise; no less than the usual spread."""
         least = np.sqrt(state["var"])
-        least += self._floor + _RELATIVE_FLOOR * np.abs(state["mean"])
+        size = np.maximum(np.abs(state["mean"][:, :, _NOW]), least[:, :, _NOW])[:, :, None]
+        # What was never anything but zero has no size of its own.
+        floor = np.where(size > 0, np.minimum(self._floor, _OWN_FLOOR * size), self._floor)
+        least += floor + _RELATIVE_FLOOR * np.abs(state["mean"])
         band: Floats = self._margin * np.maximum(state["record"], least)
         return band
 

@@ -57,6 +57,14 @@ def days(count: int, seed: int = 1) -> Floats:
     return values
 
 
+def test_a_range_that_is_far_too_wide_makes_nobody_blind(profile: Profile) -> None:
+    wide = parse(SERIES.replace("[0, 1000]", "[-1.0e9, 1.0e9]"), "series.yaml")
+    values = days(20)
+    values[15 * DAY + 144 : 15 * DAY + 156] += 90
+    assert opened(profile, values)
+    assert [tick_of(c) for c in opened(wide, values)] == [tick_of(c) for c in opened(profile, values)]
+
+
 def test_a_burst_that_comes_every_night_surprises_nobody_but_one_at_noon_does(profile: Profile) -> None:
     values = days(20)
     late = [c for c in opened(profile, values) if tick_of(c) > 12 * DAY]
