@@ -143,9 +143,8 @@ def test_a_failing_refrigerator_gets_a_ticket_and_its_customer_a_mail(
         truth = {row["device"]: (row["component"], row["failure_mode"]) for row in csv.DictReader(file)}
     with (tmp_path / "fleet" / "devices.csv").open() as file:
         emails = {row["device"]: row["email"] for row in csv.DictReader(file)}
-    with platform.running("gateway", "detect", "engine"), psycopg.connect(database_url, autocommit=True) as c:
+    with platform.running("gateway", "detect"), psycopg.connect(database_url, autocommit=True) as c:
         platform.run(*fleet)
-        wait_for(mailbox.messages, within=60, what="a mail arrives")
         wait_for(
             lambda: (
                 (c.execute("SELECT xact::text::bigint FROM detection_cursor").fetchone() or (0,))[0]
@@ -154,13 +153,16 @@ def test_a_failing_refrigerator_gets_a_ticket_and_its_customer_a_mail(
             within=60,
             what="all is judged",
         )
-        wait_for(
-            lambda: (
-                not count(c, "finding", "id NOT IN (SELECT finding_id FROM ticket_finding)")
-                and not count(c, "notice", "state IN ('due', 'sending')")
-            ),
-            what="all is triaged and sent",
-        )
+        # A false alarm that is over by now opens no ticket; how many are seen while open would depend on the machine.
+        with platform.running("engine"):
+            wait_for(mailbox.messages, within=60, what="a mail arrives")
+            wait_for(
+                lambda: (
+                    not count(c, "finding", "id NOT IN (SELECT finding_id FROM ticket_finding)")
+                    and not count(c, "notice", "state IN ('due', 'sending')")
+                ),
+                what="all is triaged and sent",
+            )
         tickets = c.execute(
             "SELECT d.name, t.component, t.failure_mode FROM ticket t JOIN device d ON d.id = t.device_id"
         ).fetchall()
