@@ -102,6 +102,14 @@ def believable(profile: Profile) -> Floats:
     return np.array([_WILD * max(map(abs, signal.range)) for signal in profile.signals.values()])
 
 
+def least_spread(of_range: Floats | float, size: Floats, share: float) -> Floats:
+    """The spread below which no difference of a signal means anything, where its usual spread is none: some part of its
+    range, but no more than a share of its own usual size, since a range may be declared far too wide. What was never
+    anything but zero has no size of its own.
+    """
+    return np.where(size > 0, np.minimum(of_range, share * size), of_range)
+
+
 def fresh(layout: Layout, devices: int) -> Columns:
     """The state of devices that were never seen."""
     return {name: np.full((devices, *f.shape), f.start, dtype=f.dtype) for name, f in layout.items()}

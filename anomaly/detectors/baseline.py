@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, least_spread
 from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
@@ -21,9 +21,11 @@ _LASTS = 4
 """An alarm opens after a quarter of the smoothing and closes after the whole, where the profile says nothing else."""
 _STEPS = 8
 """The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
-_FLOOR = 1e-5
+_FLOOR, _OWN_FLOOR = 1e-5, 1e-2
 _RELATIVE_FLOOR = 1e-3
-"""The spread is never taken to be less than these shares of a signal's range and of its usual value, added up."""
+"""The spread is never taken to be less than these shares of a signal's range, or of its own usual size where that is less,
+and of its usual value, added up.
+"""
 _LEAST = 0.25
 """The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
 _FEWEST = 20
@@ -167,7 +169,8 @@ class Baseline:
         unsure = (state["rest_var"][:, :, None] * _away(state) ** 2 / (independent * own)).sum(axis=2)
         least = _LEAST * state["rest_var"] * self._fast / self._smooth
         width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure)
-        width += self._floor + _RELATIVE_FLOOR * np.abs(state["mean_y"])
+        size = np.maximum(np.abs(state["mean_y"]), np.sqrt(state["rest_var"]))
+        width += least_spread(self._floor, size, _OWN_FLOOR) + _RELATIVE_FLOOR * np.abs(state["mean_y"])
         return width
 
     def _deviation(self, state: Columns) -> Floats:

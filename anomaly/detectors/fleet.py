@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, least_spread
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
@@ -21,8 +21,8 @@ _SAMPLE = 2000
 """A median of so many devices is as good as one of all of them: off by a fortieth of the spread."""
 _TO_SIGMA = 1.4826
 """From the median of absolute distances to the standard deviation, if they were normal."""
-_FLOOR = 1e-4
-"""The spread is never taken to be less than this share of a signal's range."""
+_FLOOR, _OWN_FLOOR = 1e-4, 1e-2
+"""The spread is never taken to be less than this share of a signal's range, or of its own usual size where that is less."""
 _LEARN_ALL, _LEARN_NONE = 0.4, 0.8
 """Up to which deviation a value is learnt with full weight, and from which on not at all; 1 is the threshold."""
 _MOST = 3.0
@@ -107,8 +107,9 @@ class Fleet:
 
     def _width(self, state: Columns) -> Floats:
         """[D, S] spread of what is judged: the device's own usual one or the fleet's now, whichever is wider."""
-        width: Floats = np.maximum(np.sqrt(state["spread"]), state["across"]) + _FLOOR
-        return width
+        size = np.maximum(np.abs(state["level"] + self._low / self._span), np.sqrt(state["spread"]))
+        width: Floats = np.maximum(np.sqrt(state["spread"]), state["across"])
+        return width + least_spread(_FLOOR, size, _OWN_FLOOR)
 
     def _deviation(self, state: Columns) -> Floats:
         ready = state["judged"] & (state["n"] >= self._warm_up)

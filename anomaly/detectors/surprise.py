@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, least_spread
 from anomaly.detectors.spell import spell
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
@@ -179,9 +179,7 @@ class Surprise:
         """[D, S, V] the distance that would be a surprise; no less than the usual spread."""
         least = np.sqrt(state["var"])
         size = np.maximum(np.abs(state["mean"][:, :, _NOW]), least[:, :, _NOW])[:, :, None]
-        # What was never anything but zero has no size of its own.
-        floor = np.where(size > 0, np.minimum(self._floor, _OWN_FLOOR * size), self._floor)
-        least += floor + _RELATIVE_FLOOR * np.abs(state["mean"])
+        least += least_spread(self._floor, size, _OWN_FLOOR) + _RELATIVE_FLOOR * np.abs(state["mean"])
         band: Floats = self._margin * np.maximum(state["record"], least)
         return band
 

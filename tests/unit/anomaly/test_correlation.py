@@ -1,5 +1,7 @@
 """Broken relations between signals, and a device against its fleet, on made-up signals."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -36,9 +38,9 @@ def fleet(seed: int = 1) -> Floats:
     return np.stack([flow, draw, hum, 40 + weather + random.normal(0, 0.1, load.shape)], axis=2)
 
 
-def scores(detector: str, values: Floats) -> tuple[Floats, list[str]]:
+def scores(detector: str, values: Floats, pump: str = PUMP) -> tuple[Floats, list[str]]:
     """[T, D, K] and the component of each track."""
-    (own,) = of(parse(PUMP.replace("DETECTOR", detector), "pump.yaml"))
+    own = next(one for one in of(parse(pump.replace("DETECTOR", detector), "pump.yaml")) if one.name == detector)
     state = fresh(own.layout, values.shape[1])
     found = []
     for at, row in enumerate(values):
@@ -56,6 +58,17 @@ def test_signals_that_no_longer_belong_together_are_seen_though_each_is_in_its_b
     found, _ = scores("correlation", values)
     assert (found[310:, 0].max(axis=1) >= 1.0).all()
     assert np.nanmax(found[:, 1:]) < 1.0
+
+
+@pytest.mark.parametrize("detector", ["baseline", "correlation", "fleet"])
+def test_ranges_that_are_far_too_wide_make_no_detector_blind(detector: str) -> None:
+    wide = re.sub(r"range: \[0, (\d+)\]", r"range: [0, \1.0e+7]", PUMP)
+    values = fleet()
+    values[300:, 0, 2] += 8 * values[:300, 0, 2].std()
+    found, components = scores(detector, values, wide)
+    motor = components.index("motor")
+    assert (found[340:, 0, motor] >= 1.0).all()
+    assert np.nanmax(found[:, 1:, motor]) < 1.0
 
 
 @pytest.mark.parametrize(("signal", "component"), [(2, "motor"), (3, "casing")])
