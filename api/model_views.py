@@ -18,6 +18,9 @@ _FIGURES = {
     "false_per_device_month": ("False alarms a device-month", "number"),
     "lead_median_hours": ("Warned before, median", "hours"),
     "component_right": ("Right component", "share"),
+    "threshold_factor": ("Thresholds, times the profile's", "number"),
+    "findings_by_thresholds": ("Findings a device-month by them", "number"),
+    "findings_as_configured": ("As the profile is", "number"),
 }
 
 
@@ -30,8 +33,15 @@ class Figure:
 
 
 def figures(entry: Entry) -> list[Figure]:
-    """The figures of a model's card that a person looks at first; none where it was never judged."""
+    """The figures of a model's card that a person looks at first; none where it was never judged. Where it only sets thresholds,
+    they say what those cost.
+    """
     told = entry.card.get("figures") or {}
+    if not entry.components:
+        found = entry.card.get("findings") or {}
+        told = {f"findings_{name}": value for name, value in found.items()} | {
+            "threshold_factor": entry.card.get("threshold_factor")
+        }
     return [
         Figure(title=title, value=_FORMS[form](told[name]))
         for name, (title, form) in _FIGURES.items()

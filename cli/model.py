@@ -159,6 +159,10 @@ def _show_card(console: Console, entry: Entry) -> None:
             f" {_figure(card.get('device_months'))} device-months, {card.get('failures', '?')} failures")  # fmt: skip
     for name, value in (card.get("figures") or {}).items():
         console.print(f"  {name.replace('_', ' ')}: {_figure(value)}")
+    if (costs := card.get("findings")) is not None:
+        console.print(f"  thresholds: {_figure(card['threshold_factor'])} times the profile's")
+        for name, value in costs.items():
+            console.print(f"  findings a device-month {name.replace('_', ' ')}: {_figure(value)}")
     for name, own in (card.get("components") or {}).items():
         console.print(f"  {name}: {own.get('failures', '?')} failures")
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from anomaly import registry
 from anomaly.backtest import History, Labels, Outcome
 from anomaly.features import Features, Vocabulary
 from anomaly.finding import moment
-from anomaly.judgement.alarms import FACTORS
+from anomaly.judgement.alarms import FACTORS, MONTH
 from anomaly.judgement.failures import BUDGETS, Row
 from anomaly.judgement.rules import Length, Rules, duration, span
 from anomaly.model import Model, hash_of
@@ -32,6 +33,7 @@ from core.profile import Profile, Profiles
 from core.settings import Settings
 from proactive.learning import Learning, due
 from proactive.store import TicketStore
+from telemetry.history import device_time
 
 _log = log.get(__name__)
 
@@ -95,8 +97,9 @@ def _due(settings: Settings) -> Iterator[tuple[Profile, Learning]]:
             confirmed = Counter(component for _, component, _ in tickets.confirmed_faults(profile.name))
             with database.transaction() as connection:
                 newest = next(iter(registry.entries(connection, profile.name)), None)
+                months = device_time(connection, profile.name) / timedelta(microseconds=MONTH)
             same = newest is not None and newest.profile_hash == hash_of(profile)
-            why = due(confirmed, newest.card if newest else None, same_profile=same)
+            why = due(confirmed, months, profile.false_alarms, newest.card if newest else None, same_profile=same)
             _log.info("models", profile=profile.name, decision=why.name.lower(), because=str(why))
             if why.acts:
                 yield profile, why
@@ -193,9 +196,11 @@ def _card(profile: Profile, history: History, outcome: Outcome, model: Model) ->
         "until": moment(int(last.max())).isoformat(),
         "devices": len(history.devices),
         "device_months": outcome.months,
+        "span_months": float((last - first).sum() / MONTH),
         "failures": 0 if failed is None else int((failed[0] >= 0).sum()),
         "budget": profile.false_alarms,
         "threshold_factor": model.factor,
+        "findings": None if model.components else _costs(outcome, row),
         "components": dict(model.card),
         "features": list(Features(profile, model.vocabulary).names),
         "figures": None
@@ -204,6 +209,14 @@ def _card(profile: Profile, history: History, outcome: Outcome, model: Model) ->
             name: getattr(row, name)
             for name in ("recall", "precision", "false_per_device_month", "lead_median_hours", "component_right")
         },
+    }
+
+
+def _costs(outcome: Outcome, row: Row | None) -> dict[str, float | None]:
+    """What is found a device-month in healthy time, by the thresholds that were set and by those of the profile."""
+    return {
+        "by_thresholds": row.false_per_device_month if row else None,
+        "as_configured": outcome.live[0].false_per_device_month,
     }
 
 
@@ -217,6 +230,11 @@ def show(model: Model, profile: Profile, console: Console) -> None:
     )
     if not model.components:
         console.print("Too few failures are known for a model: only the thresholds were learnt.", soft_wrap=True)
+        console.print(
+            f"They are {model.factor:.2g} times those of the profile. By them {_rate(card['findings']['by_thresholds'])} would"
+            f" have been found a device-month, as configured {_rate(card['findings']['as_configured'])}.",
+            soft_wrap=True,
+        )
         return
     table = Table("component", "failures", "told within", "remaining time")
     for name, own in model.components.items():
@@ -225,6 +243,10 @@ def show(model: Model, profile: Profile, console: Console) -> None:
             name, str(card["components"][name]["failures"]), told, "yes" if own.remaining else "too few lives"
         )
     console.print(table)
+
+
+def _rate(found: float | None) -> str:
+    return "nothing known" if found is None else f"{found:.2g}"
 
 
 def _cluster(address: str | None) -> contextlib.AbstractContextManager[object]:

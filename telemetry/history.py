@@ -267,6 +267,12 @@ def spans_of_profile(connection: Connection, profile: str, since: datetime) -> l
     return [Member(**(row | {"first": micros(row["first"]), "last": micros(row["last"])})) for row in rows]
 
 
+def device_time(connection: Connection, profile: str) -> timedelta:
+    """How long the devices of a profile have been there, from the first to the last that is stored of each, added up."""
+    members = spans_of_profile(connection, profile, _EPOCH)
+    return sum((member.last - member.first for member in members), 0) * _MICROSECOND
+
+
 def micros(time: datetime) -> int:
     """Microseconds since the epoch."""
     return round((time - _EPOCH) / _MICROSECOND)

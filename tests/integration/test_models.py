@@ -1,5 +1,6 @@
 """Models in the live engine on real databases: learnt by the command, watching as a shadow, judging when promoted."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -228,8 +229,33 @@ def test_a_model_is_learnt_by_itself_when_enough_was_confirmed(
         CliRunner().invoke(forewarn, ["train"], catch_exceptions=False)
 
 
+def test_thresholds_are_set_by_themselves_when_the_history_is_long_enough(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREWARN_PROFILE_DIR", str(tmp_path))
+    # Twelve devices for fifteen days are six device-months, in which three false alarms are allowed.
+    (tmp_path / "box.yaml").write_text(PROFILE + "false_alarms: 0.51\n")
+    stored.store(0, 360)
+    for _ in range(2):
+        CliRunner().invoke(forewarn, ["train", "--when-due", "--jobs", "1"], catch_exceptions=False)
+    with stored.database.transaction() as c:
+        (entry,) = registry.entries(c)
+    assert (
+        entry.reason
+        == "no component has enough confirmed failures, but the history is long enough to set thresholds by"
+    )
+    assert (entry.stage, entry.components, entry.card["failures"]) == ("shadow", [], 0)
+    assert entry.card["span_months"] == pytest.approx(12 * 359 / 720)
+    assert entry.card["findings"]["by_thresholds"] <= 0.51
+    said = CliRunner().invoke(forewarn, ["model", "show", "box", entry.version], catch_exceptions=False).output
+    assert f"thresholds: {entry.card['threshold_factor']:.3g} times the profile's" in said
+
+
 def test_too_little_history_sets_thresholds_alone(stored: Stored) -> None:
     stored.store(0, 360)
     said = train("--from-database", "--dry-run")
     assert "only the thresholds were learnt" in said
+    assert re.search(
+        r"They are [\d.]+ times those of the profile\. By them [\d.]+ would have been found a device-month", said
+    )
     assert stored.run("SELECT count(*) FROM model") == [(0,)]
