@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
+from anomaly.judgement import alarms
 from proactive.ticket import Resolution
 
-MONTH = timedelta(days=30.44)
+MONTH = timedelta(microseconds=alarms.MONTH)
+"""A device-month, as long as in a backtest."""
 _ENOUGH = 0.1
 """Device-months below which a rate would be chance alone."""
 

@@ -49,7 +49,7 @@ def test_a_shadow_tells_its_comparison_and_its_drift(client: TestClient) -> None
     found = shadow["comparison"]
     assert (found["both"], found["only_live"], found["only_shadow"]) == (1, 1, 1)
     assert found["ahead"] == "PT19H12M"
-    assert found["live"]["months"] == pytest.approx(6 * 12 / 30.44)
+    assert found["live"]["months"] == pytest.approx(6 * 12 / 30)
     assert [s["signal"] for s in shadow["drift"]["signals"] if s["shifted"]] == ["ambient_temp"]
     assert shadow["drift"]["unknown_codes"] == ["E99"]
     assert "FOREWARN_MODEL_PROMOTION is off" in shadow["decision"]
