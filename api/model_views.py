@@ -19,8 +19,8 @@ _FIGURES = {
     "lead_median_hours": ("Warned before, median", "hours"),
     "component_right": ("Right component", "share"),
     "threshold_factor": ("Thresholds, times the profile's", "number"),
-    "findings_by_thresholds": ("Findings a device-month by them", "number"),
-    "findings_as_configured": ("As the profile is", "number"),
+    "findings_by_thresholds": ("Findings a device-month", "number"),
+    "findings_as_configured": ("With the profile's thresholds", "number"),
 }
 
 

@@ -1,5 +1,6 @@
 """A small model of a profile, learnt from numbers of no meaning: what tests of the registry and of the pages stage."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -69,7 +70,9 @@ def small_model(
 
 
 def seed_models(database: Database, now: datetime) -> None:
-    """Beside `tests.seed`: a retired, a live and a shadow model of refrigerators, and what the live one says of FRIDGE."""
+    """Beside `tests.seed`: a retired, a live and a shadow model of refrigerators, what the live one says of FRIDGE, and
+    thresholds alone of compressors.
+    """
     fridge = Profiles()["fridge"]
     day = timedelta(days=1)
     with database.transaction() as c:
@@ -80,6 +83,10 @@ def seed_models(database: Database, now: datetime) -> None:
             if back != 12:
                 stage, reason = at + day, "Watched for a day, found what we knew."
                 registry.stage(c, "fridge", entry.version, "live", actor="Dana", reason=reason, now=stage)
+        costs = {"threshold_factor": 0.71, "findings": {"by_thresholds": 0.09, "as_configured": 0.013}}
+        alone = small_model(Profiles()["air_compressor"], figures={})
+        alone = replace(alone, card=alone.card | costs | {"failures": 0})
+        registry.add(c, alone, actor="forewarn train", reason="the history is long enough", now=now - 2 * day)
         for device, ago in ((1, 3.2), (6, 1.1)):
             c.execute(
                 "INSERT INTO shadow_finding (model_id, device_id, component, failure_mode, began_at, opened_at, score, because,"

@@ -17,6 +17,7 @@ from tests.browser.conftest import TOKEN, Browser
 from tests.seed import FRIDGE
 
 SHADOW = f"{datetime.now(UTC) - timedelta(days=12):%Y-%m-%d}.1"
+THRESHOLDS = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}.1"
 PAGES = {
     "sign-in": "/sign-in",
     "queue": "/",
@@ -27,6 +28,7 @@ PAGES = {
     "dead-letters": "/dead-letters",
     "models": "/models",
     "model": f"/models/fridge/{SHADOW}",
+    "model-of-thresholds": f"/models/air_compressor/{THRESHOLDS}",
     "ticket": "/tickets/7",
     "ticket-closed": "/tickets/1",
     "not-found": "/tickets/999",
