@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from anomaly.detector import Prognosis, SignalEvidence
+from anomaly.features import MAINTAINED
 from core import units
 from core.profile import Profile
 
@@ -68,10 +69,18 @@ def sentence(profile: Profile, evidence: Sequence[SignalEvidence], began_at: dat
             continue
         band = " to ".join(_number(x) for x in (e.normal_low, e.normal_high) if x is not None)
         kind = "normal" if e.normal_low is not None and e.normal_high is not None else "limit"
-        known = profile.signals.get(e.signal) or profile.components.get(e.signal)
-        title = known.title if known else e.signal
+        title, unit = _named(profile, e.signal, unit)
         parts.append(f"{title} {_number(e.seen)} {unit} ({kind} {band} {unit})".replace(" )", ")"))
     return "; ".join(parts) + f"; since {began_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _named(profile: Profile, source: str, unit: str) -> tuple[str, str]:
+    """What evidence is called, and its unit: a signal, how long a component has been in place, how often a code came."""
+    if source in profile.signals:
+        return str(profile.signals[source].title), unit
+    if source in profile.components:
+        return f"{profile.components[source].title} in place for", unit
+    return (f"time since the {source}", unit) if source == MAINTAINED else (f"error code {source} lately", "times")
 
 
 def _number(value: float) -> str:

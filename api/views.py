@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from anomaly.features import MAINTAINED
 from core import units
 from core.database import Row
 from core.profile import Playbook, Profile
@@ -77,9 +78,13 @@ class Names:
         return self._profile is not None and name in self._profile.signals
 
     def source(self, name: str, unit: str) -> str:
-        """Title of what a finding's evidence names: a signal, an error code that is counted, or a component's age."""
+        """Title of what a finding's evidence names: a signal, an error code that is counted, a component's age, or how long ago
+        any of them was replaced.
+        """
         if self.measures(name):
             return self.signal(name)
+        if name == MAINTAINED:
+            return f"Time since the {name}"
         if unit == "count":
             return f"Error code {name}, lately"
         known = self._profile.components if self._profile else {}

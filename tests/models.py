@@ -83,9 +83,9 @@ def seed_models(database: Database, now: datetime) -> None:
             if back != 12:
                 stage, reason = at + day, "Watched for a day, found what we knew."
                 registry.stage(c, "fridge", entry.version, "live", actor="Dana", reason=reason, now=stage)
-        costs = {"threshold_factor": 0.71, "findings": {"by_thresholds": 0.09, "as_configured": 0.013}}
+        costs: dict[str, Any] = {"threshold_factor": 0.71, "findings": {"by_thresholds": 0.09, "as_configured": 0.013}}
         alone = small_model(Profiles()["air_compressor"], figures={})
-        alone = replace(alone, card=alone.card | costs | {"failures": 0})
+        alone = replace(alone, card={**alone.card, **costs, "failures": 0})
         registry.add(c, alone, actor="forewarn train", reason="the history is long enough", now=now - 2 * day)
         for device, ago in ((1, 3.2), (6, 1.1)):
             c.execute(

@@ -83,12 +83,13 @@ def test_a_cursor_comes_back_as_it_was() -> None:
 
 def test_evidence_names_error_codes_and_the_age_of_components() -> None:
     names = views.Names("fridge", Profiles()["fridge"])
-    code, age, young = views.evidence(
+    code, age, young, mended = views.evidence(
         finding(
             signals=[
                 {"signal": "ERR_5a", "unit": "count", "normal_low": 0.0, "normal_high": 0.1, "seen": 1.7},
                 {"signal": "compressor", "unit": "h", "normal_low": 48.0, "normal_high": 2400.0, "seen": 4800.0},
                 {"signal": "compressor", "unit": "h", "normal_low": 1.0, "normal_high": 20.0, "seen": 30.0},
+                {"signal": "last maintenance", "unit": "h", "normal_low": 1.0, "normal_high": 300.0, "seen": 480.0},
             ]
         ),
         names,
@@ -96,6 +97,7 @@ def test_evidence_names_error_codes_and_the_age_of_components() -> None:
     assert (code.title, code.seen, code.normal) == ("Error code ERR_5a, lately", "1.7 times", "0 to 0.1 times")
     assert (age.title, age.seen, age.normal) == ("Compressor: time in place", "200 days", "2 to 100 days")
     assert young.seen == "30 h"
+    assert (mended.title, mended.seen) == ("Time since the last maintenance", "20 days")
 
 
 def test_a_signal_that_counts_or_is_measured_in_hours_keeps_its_unit() -> None:
