@@ -210,13 +210,15 @@ class DetectionEngine:
         known = self._known.get((profile.name, stage))
         if known is None:
             number = self._used.get((profile.name, stage))
-            model = registry.load(connection, number) if number is not None else None
-            if model is not None and model.profile_hash != hash_of(profile):
+            model = None
+            if number is not None and registry.fits(connection, number, hash_of(profile)):
+                model = registry.load(connection, number)
+            elif number is not None:
                 _log.warning(
-                    "a model was learnt for another state of its profile, or from other features; train it again",
-                    model=model.version,
+                    "a model was learnt for another state of its profile, or by another release; train it again",
+                    profile=profile.name,
+                    stage=stage,
                 )
-                model = None
             judge = Judge(profile, model, alone=stage == "shadow")
             prefix = SHADOW if stage == "shadow" else ""
             known = Known(judge=judge, positions={}, state=judge.fresh(0), prefix=prefix, model=number)

@@ -6,9 +6,9 @@ It is stored by skops, which rebuilds only the classes named here, and never run
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import skops.io
@@ -36,47 +36,51 @@ _LEAST = 1e-6
 """A chance is never taken to be nearer to 0 or 1 than this."""
 _ROOT = 0.25
 """Of the odds: scores then grow in even steps from unlikely to certain."""
+_FORMAT = 2
+"""Of what is stored. A model that was stored in another is not used."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remaining:
-    """How long a component still has: models of the 10 % quantile, the middle and the 90 % quantile of the time to failure
-    in ticks, capped at the horizon, and by how many ticks P10 and P90 have to give way so that four of five lives lie between them.
-    """
+class Quantiles(NamedTuple):
+    """What estimates the 10 % quantile, the middle and the 90 % quantile of the time to failure in ticks."""
 
     p10: HistGradientBoostingRegressor
     p50: HistGradientBoostingRegressor
     p90: HistGradientBoostingRegressor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """How long a component still has: the mean of what its members say, capped at the horizon, and by how many ticks P10 and
+    P90 have to give way so that four of five lives lie between them.
+    """
+
+    members: tuple[Quantiles, ...]
     margin: float
 
     def predict(self, rows: Matrix, cap: float) -> Floats:
         """[N, 3] P10, P50 and P90 of the ticks to failure; a P90 of `cap` means that or more."""
-        with _THREADS.limit(limits=1, user_api="openmp"):
-            middle = self.p50.predict(rows)
-            low = np.minimum(self.p10.predict(rows) - self.margin, middle)
-            high = np.maximum(self.p90.predict(rows) + self.margin, middle)
+        low, middle, high = estimates(self.members, rows)
+        low = np.minimum(low - self.margin, middle)
+        high = np.maximum(high + self.margin, middle)
         found: Floats = np.clip(np.stack([low, middle, high], axis=1), 0.0, cap)
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentModel:
-    """The model of one component. reach: the ticks within which it answers for a failure. slope, intercept: the calibration
-    of its log odds. limit: the chance from which on it is an alarm. remaining: None where too few lives are known.
+    """The model of one component. slope, intercept: the calibration of the mean of its members' log odds. limit: the chance from
+    which on it is an alarm. remaining: None where too few lives are known.
     """
 
-    classifier: HistGradientBoostingClassifier
-    reach: float
+    members: tuple[HistGradientBoostingClassifier, ...]
     slope: float
     intercept: float
     limit: float
     remaining: Remaining | None
 
     def chance(self, rows: Matrix) -> Floats:
-        """[N] the calibrated chance of a failure within reach."""
-        with _THREADS.limit(limits=1, user_api="openmp"):
-            raw = log_odds(self.classifier.predict_proba(rows)[:, 1])
-        chance: Floats = 1.0 / (1.0 + np.exp(-(self.slope * raw + self.intercept)))
+        """[N] the calibrated chance of a failure within the horizon."""
+        chance: Floats = 1.0 / (1.0 + np.exp(-(self.slope * together(self.members, rows) + self.intercept)))
         return chance
 
     def score(self, rows: Matrix) -> Floats:
@@ -110,6 +114,20 @@ class Model:
         return replace(self, components=components)
 
 
+def together(members: Sequence[HistGradientBoostingClassifier], rows: Matrix) -> Floats:
+    """[N] the mean of the members' log odds of a failure, before calibration."""
+    with _THREADS.limit(limits=1, user_api="openmp"):
+        odds: Floats = np.mean([log_odds(member.predict_proba(rows)[:, 1]) for member in members], axis=0)
+    return odds
+
+
+def estimates(members: Sequence[Quantiles], rows: Matrix) -> Floats:
+    """[3, N] the mean of what the members say of the time to failure in ticks: 10 % quantile, middle, 90 % quantile."""
+    with _THREADS.limit(limits=1, user_api="openmp"):
+        found: Floats = np.mean([[q.predict(rows) for q in member] for member in members], axis=0)
+    return found
+
+
 def log_odds(chance: Floats) -> Floats:
     """ln(p / (1 - p)), kept finite."""
     p = np.clip(chance, _LEAST, 1.0 - _LEAST)
@@ -130,8 +148,11 @@ def limit_at(limit: float, factor: float) -> float:
 
 
 def hash_of(profile: Profile) -> str:
-    """Of what the features of a profile rest on: signals, units, components, tick and horizon, and how they are drawn."""
+    """Of what the features of a profile rest on: signals, units, components, tick and horizon, how they are drawn, and how
+    models are stored.
+    """
     told = {
+        "format": _FORMAT,
         "features": features.VERSION,
         "signals": {n: [s.unit, s.component] for n, s in profile.signals.items()},
         "components": list(profile.components),
@@ -155,11 +176,11 @@ def dumps(model: Model) -> bytes:
         "card": dict(model.card),
         "components": {
             name: {
-                "classifier": own.classifier,
-                "calibration": [own.reach, own.slope, own.intercept, own.limit],
+                "members": list(own.members),
+                "calibration": [own.slope, own.intercept, own.limit],
                 "remaining": None
                 if own.remaining is None
-                else [own.remaining.p10, own.remaining.p50, own.remaining.p90, own.remaining.margin],
+                else {"members": [list(member) for member in own.remaining.members], "margin": own.remaining.margin},
             }
             for name, own in model.components.items()
         },
@@ -180,15 +201,16 @@ def loads(packed: bytes, sha256: str) -> Model:
         raise InvalidInput(f"a stored model holds what no model is made of, and was not loaded: {error}") from error
     components = {}
     for name, own in told["components"].items():
-        reach, slope, intercept, limit = own["calibration"]
+        slope, intercept, limit = own["calibration"]
         rest = own["remaining"]
         components[name] = ComponentModel(
-            classifier=own["classifier"],
-            reach=reach,
+            members=tuple(own["members"]),
             slope=slope,
             intercept=intercept,
             limit=limit,
-            remaining=None if rest is None else Remaining(p10=rest[0], p50=rest[1], p90=rest[2], margin=rest[3]),
+            remaining=None
+            if rest is None
+            else Remaining(members=tuple(Quantiles(*member) for member in rest["members"]), margin=rest["margin"]),
         )
     vocabulary = Vocabulary(
         codes=tuple(told["codes"]), attributes={name: tuple(texts) for name, texts in told["attributes"].items()}

@@ -128,6 +128,14 @@ def drift_of(connection: Connection, number: int) -> tuple[datetime, Drift] | No
     return (row["at"], Drift.of(row["found"])) if row else None
 
 
+def fits(connection: Connection, number: int, profile_hash: str) -> bool:
+    """Whether a model was learnt for the state of its profile that has this hash, from the features and by the format of now."""
+    row = connection.execute(_SQL["learnt_for"], {"id": number}).fetchone()
+    if row is None:
+        raise NotFound("model", number)
+    return bool(row["profile_hash"] == profile_hash)
+
+
 def load(connection: Connection, number: int) -> Model:
     """A stored model. Raises InvalidInput when it is not what was stored."""
     row = connection.execute(_SQL["load_model"], {"id": number}).fetchone()

@@ -16,6 +16,9 @@ SELECT id, profile, version, profile_hash, stage, created_at, staged_at, staged_
 -- in_use: which models are live or shadow
 SELECT id, profile, stage FROM model WHERE stage <> 'retired';
 
+-- learnt_for: the hash of what a model rests on
+SELECT profile_hash FROM model WHERE id = %(id)s;
+
 -- load_model: the bytes of a model and their hash
 SELECT packed, sha256 FROM model WHERE id = %(id)s;
 

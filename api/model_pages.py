@@ -1,6 +1,5 @@
 """The pages of models: which judge and which only watch, how good they are, and an admin's decision about them."""
 
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -85,7 +84,6 @@ def _model_page(
     part = parts(request)
     standing = part.models.standing(profile, version)
     names = _names(part, profile)
-    known = part.profile(profile)
     return page(
         request,
         "model.html",
@@ -94,7 +92,6 @@ def _model_page(
         standing=standing,
         model=standing.entry,
         names=names,
-        tick_hours=known.tick / timedelta(hours=1) if known else None,
         figures=model_views.figures(standing.entry),
         sides=model_views.sides(standing.comparison) if standing.comparison else [],
         words=model_views,

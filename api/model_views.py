@@ -115,11 +115,6 @@ def _hours(value: float) -> str:
 _FORMS = {"share": share, "number": number, "hours": _hours}
 
 
-def reach(ticks: object, tick_hours: float | None) -> str:
-    """How long before a failure a model answers for it."""
-    return "–" if not isinstance(ticks, int | float) or tick_hours is None else _hours(ticks * tick_hours)
-
-
 def date(text: object) -> str:
     """The day of a time on a card."""
     try:

@@ -22,7 +22,7 @@ from anomaly.features import Features, Vocabulary
 from anomaly.finding import moment
 from anomaly.judgement.alarms import FACTORS, MONTH
 from anomaly.judgement.failures import BUDGETS, Row
-from anomaly.judgement.rules import Length, Rules, duration, span
+from anomaly.judgement.rules import Length, Rules, duration
 from anomaly.model import Model, hash_of
 from cli.history import Files, bars, opened, profile_of
 from core import log
@@ -122,7 +122,7 @@ def _train(
     with ExitStack() as stack:
         history, labels = opened(stack, settings, profile, files, from_database=from_database, since=since)
         model = trained(profile, history, labels, ahead, console, jobs=jobs)
-    show(model, profile, Console())
+    show(model, Console())
     if dry:
         return
     url = settings.database_url.get_secret_value()
@@ -220,7 +220,7 @@ def _costs(outcome: Outcome, row: Row | None) -> dict[str, float | None]:
     }
 
 
-def show(model: Model, profile: Profile, console: Console) -> None:
+def show(model: Model, console: Console) -> None:
     """What was learnt, in words and figures."""
     card = model.card
     console.print(
@@ -236,12 +236,9 @@ def show(model: Model, profile: Profile, console: Console) -> None:
             soft_wrap=True,
         )
         return
-    table = Table("component", "failures", "told within", "remaining time")
+    table = Table("component", "failures", "remaining time")
     for name, own in model.components.items():
-        told = span(round(own.reach * profile.tick.total_seconds() * 1e6))
-        table.add_row(
-            name, str(card["components"][name]["failures"]), told, "yes" if own.remaining else "too few lives"
-        )
+        table.add_row(name, str(card["components"][name]["failures"]), "yes" if own.remaining else "too few lives")
     console.print(table)
 
 

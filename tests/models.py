@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from anomaly import registry
 from anomaly.drift import Drift, SignalDrift
 from anomaly.features import Features, Vocabulary
-from anomaly.model import ComponentModel, Model, Remaining, hash_of
+from anomaly.model import ComponentModel, Model, Quantiles, Remaining, hash_of
 from core.database import Database
 from core.profile import Profile, Profiles
 
@@ -39,12 +39,11 @@ def small_model(
     horizon = profile.horizon / profile.tick
     lives = HistGradientBoostingRegressor(max_iter=2).fit(rows, np.clip(rows[:, 0] * horizon, 0, horizon))
     own = ComponentModel(
-        classifier=HistGradientBoostingClassifier(max_iter=2).fit(rows, rows[:, 0] > 1),
-        reach=horizon,
+        members=(HistGradientBoostingClassifier(max_iter=2).fit(rows, rows[:, 0] > 1),),
         slope=1.0,
         intercept=0.0,
         limit=limit,
-        remaining=Remaining(p10=lives, p50=lives, p90=lives, margin=1.0),
+        remaining=Remaining(members=(Quantiles(lives, lives, lives),), margin=1.0),
     )
     card: dict[str, Any] = {
         "since": "2026-01-01T00:00:00+00:00",
@@ -53,7 +52,7 @@ def small_model(
         "device_months": 2100.5,
         "failures": 96,
         "budget": 0.1,
-        "components": {name: {"failures": 48, "reach_ticks": horizon} for name in components},
+        "components": {name: {"failures": 48, "large": False, "remaining": True} for name in components},
         "features": list(features.names),
         "figures": FIGURES if figures is None else figures,
     }

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from anomaly.judgement import baselines, failures
-from anomaly.judgement.alarms import FACTORS, Alarms, Part
-from anomaly.judgement.failures import Failures, Row, Tally
+from anomaly.judgement.alarms import FACTORS, Alarms, Exposure, Part
+from anomaly.judgement.failures import Failures, Row, Tally, Verdict
 from anomaly.judgement.rules import HOUR, Rules, judged_from
 from telemetry.window import Bools, Floats, Ints
 
@@ -48,11 +48,12 @@ class Scale:
     """Turns alarms into rows of figures."""
 
     def __init__(
-        self, parts: Parts, months: Floats, healthy: Floats, failed: Failures, known: Bools, rules: Rules
+        self, parts: Parts, judged: Exposure, reference: Exposure, failed: Failures, known: Bools, rules: Rules
     ) -> None:
+        """judged, reference: how long each device was heard in either part."""
         self._parts = parts
-        self._months = months
-        self._healthy = healthy
+        self._months = months = judged.months
+        self._reference = reference
         self.failed = failed
         self._known = known
         self.rules = rules
@@ -61,19 +62,22 @@ class Scale:
 
     def budgets(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
         """A row for each lead and budget, with thresholds from healthy history. levels: alarms at each factor."""
-        costs = np.array([self._false_of(alarms) for alarms in levels])
-        return self._rows(levels, costs, self._healthy, self.rules.budgets)
+        false = np.array([self._false_of(alarms) for alarms in levels])
+        costs = [(false[:, 0], self._reference.healthy_months), (false[:, 1], self._reference.months)]
+        return self._rows(levels, costs, self.rules.budgets)
 
     def flagged(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
         """The same where the budget is the share of devices without a failure that have any alarm."""
         well = ~self._failing
-        costs = np.array([(self._false_of(alarms) > 0) & well for alarms in levels])
-        return self._rows(levels, costs, well.astype(float), self.rules.flagged)
+        costs = np.array([(self._false_of(alarms)[0] > 0) & well for alarms in levels])
+        return self._rows(levels, [(costs, well.astype(float))], self.rules.flagged)
 
     def _rows(
-        self, levels: Sequence[Alarms], costs: Ints | Bools, base: Floats, budgets: Sequence[float]
+        self, levels: Sequence[Alarms], costs: Sequence[tuple[Ints | Bools, Floats]], budgets: Sequence[float]
     ) -> tuple[Row, ...]:
-        """costs: [levels, D], summed over the reference devices and held against the sum of `base`."""
+        """costs: [levels, D] with a base, [D], each: summed over the reference devices, and held against the sum of the base.
+        None of them may be beyond the budget.
+        """
         result = []
         for lead in self.rules.leads:
             tallies: dict[int | None, Tally] = {}
@@ -81,8 +85,7 @@ class Scale:
                 chosen: list[tuple[Tally, Bools]] = []
                 factors: list[float] = []
                 for members, reference in self._parts.groups:
-                    total = float(base[reference].sum())
-                    rates = costs[:, reference].sum(axis=1) / total if total > 0 else np.full(len(levels), np.inf)
+                    rates = np.max([_rates(cost, base, reference) for cost, base in costs], axis=0)
                     at = failures.threshold(rates.tolist(), budget)
                     if at not in tallies:
                         tallies[at] = self._tally(levels[at] if at is not None else Alarms.of([]), lead)
@@ -105,10 +108,19 @@ class Scale:
         return failures.row(chosen, self._months, self._failing, budget=budget, lead_hours=lead / HOUR, factor=factor)
 
     def _false_of(self, alarms: Alarms) -> Ints:
-        """[D] false alarms in healthy reference time."""
+        """[2, D] false alarms in reference time: those in healthy time, and all, as they are judged."""
         matched = failures.match(alarms, self.failed, 0, settle=self.rules.cooldown)
-        inside = self._parts.reference.holds(alarms.device, alarms.start) & matched.healthy
-        return np.bincount(alarms.device[inside], minlength=len(self._months))
+        inside = self._parts.reference.holds(alarms.device, alarms.start)
+        kinds = (matched.healthy, (matched.verdict == Verdict.FALSE) | (matched.verdict == Verdict.WRONG_COMPONENT))
+        size = len(self._months)
+        return np.stack([np.bincount(alarms.device[inside & kind], minlength=size) for kind in kinds])
+
+
+def _rates(cost: Ints | Bools, base: Floats, reference: Bools) -> Floats:
+    """[levels] the cost of the reference devices for each unit of what they are held against."""
+    total = float(base[reference].sum())
+    rates: Floats = cost[:, reference].sum(axis=1) / total if total > 0 else np.full(len(cost), np.inf)
+    return rates
 
 
 def beside(

@@ -178,7 +178,7 @@ def test_a_shadow_is_compared_over_the_time_that_both_judged(fleet: Fleet) -> No
     fleet.find(4, component="fan")  # The shadow does not know fans.
     fleet.suspect(shadow, 5)
     fleet.solve(Resolution.NO_FAULT_FOUND)
-    fleet.now = START + 31.44 * DAY
+    fleet.now = START + 31 * DAY
     entry, found = fleet.models().comparison("box")
     assert entry.id == shadow.id
     assert (found.both, found.only_live, found.only_shadow) == (1, 1, 1)

@@ -101,6 +101,21 @@ def test_failures_that_announce_themselves_are_foreseen(outcome: Outcome) -> Non
     assert all(row.recall_low is not None for row in rows.values())
 
 
+def test_alarms_that_blame_another_component_before_failures_cost_budget_too(
+    profile: Profile, history: Recording, labels: Labels, outcome: Outcome
+) -> None:
+    values = history.values.reshape(-1, DEVICES, 2).copy()
+    for device, day in FAILED.items():
+        values[day * 24 - 48 : day * 24, device, 1] += np.linspace(0, 2.4, 48)
+    both = backtest.run(profile, replace(history, values=values.reshape(-1, 2)), labels, Rules())
+    budget = 0.25
+    (row,) = (row for row in both.budgets if row.budget == budget)
+    (before,) = (row for row in outcome.budgets if row.budget == budget and row.lead_hours == 12)
+    assert before.factor is not None
+    assert row.factor is not None
+    assert row.factor > 2 * before.factor
+
+
 def test_a_lower_budget_never_has_a_lower_threshold(outcome: Outcome) -> None:
     factors = [row.factor for row in outcome.budgets if row.lead_hours == 12]
     known = [factor for factor in factors if factor is not None]

@@ -41,7 +41,7 @@ def test_devices_that_were_not_learnt_from_are_warned_in_time(known: Fleet) -> N
     assert found is not None
     assert list(found.model.components) == ["heater"]
     assert (found.fold_of[1::2] == -1).all()
-    assert set(found.fold_of[::2].tolist()) == {0, 1, 2}
+    assert set(found.fold_of[::2].tolist()) == {0, 1, 2, 3, 4}
     outcome = backtest.run(known.profile, recording, labels, rules, learnt=found)
     row = next(row for row in outcome.budgets if row.budget == 0.25)
     assert row.failures == 12
@@ -154,7 +154,7 @@ def test_a_model_says_why_and_how_long() -> None:
     assert len(right) >= 16
     for change in right:
         assert change.failure_mode == "failing"
-        assert {e.signal for e in change.evidence} <= {"heat", "hum", "E7", "heater", "fan"}
+        assert {e.signal for e in change.evidence} <= {"heat", "hum", "E7", "heater", "fan", "last maintenance"}
         assert sum(e.contribution for e in change.evidence) == pytest.approx(1.0)
         assert "since" in change.because
     assert np.mean([c.evidence[0].signal in {"E7", "heat"} for c in right]) >= 0.9
