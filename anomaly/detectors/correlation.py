@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly.asked import ABNORMAL, unexplained
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, least_spread
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
@@ -24,11 +24,9 @@ _WARM_UP, _MEMORY, _SMOOTH = (
 """Ticks, where the profile gives no time."""
 _KEPT = 0.5
 """Share of the variance within the directions of T2; the rest is Q's."""
-_FLOOR, _OWN_FLOOR = 1e-5, 1e-2
+_FLOOR = 1e-5
 _RELATIVE_FLOOR = 1e-3
-"""The spread is never taken to be less than these shares of a signal's range, or of its own usual size where that is less,
-and of its usual value, added up.
-"""
+"""The spread is never taken to be less than these shares of a signal's range and of its usual value, added up."""
 _FAR = 10.0
 """A value further than this many spreads from the mean counts no more than this."""
 _LEARN_ALL, _LEARN_NONE = 0.4, 0.8
@@ -213,8 +211,7 @@ class Correlation:
         cov, n = state["cov"][due].astype(float), state["n"][due]
         own = np.diagonal(cov, axis1=1, axis2=2)
         usual = np.abs(state["mean"][due] + self._low / self._span)
-        width = np.sqrt(np.maximum(own, 0.0))
-        width += least_spread(_FLOOR, np.maximum(usual, width), _OWN_FLOOR) + _RELATIVE_FLOOR * usual
+        width = np.sqrt(np.maximum(own, 0.0)) + _FLOOR + _RELATIVE_FLOOR * usual
         # A signal that was measured too seldom is not judged: its width is without end.
         width = np.where(n >= self._warm_up / 4, width, np.inf)
         with np.errstate(invalid="ignore"):

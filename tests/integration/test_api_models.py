@@ -37,11 +37,15 @@ def read(client: TestClient, path: str, status: int = 200) -> str:
 
 
 def test_the_listing_tells_stages_and_cards(client: TestClient) -> None:
-    models = client.get(V1).json()
+    models = client.get(V1, params={"profile": "fridge"}).json()
     assert [(m["version"], m["stage"]) for m in models] == [(SHADOW, "shadow"), (LIVE, "live"), (RETIRED, "retired")]
     assert models[0]["card"]["figures"]["recall"] == 0.84
     assert "packed" not in models[0]
     assert client.get(V1, params={"profile": "water_pump"}).json() == []
+    others = [m for m in client.get(V1).json() if m not in models]
+    assert [(m["profile"], m["stage"], m["card"]["threshold_factor"]) for m in others] == [
+        ("air_compressor", "shadow", 0.71)
+    ]
 
 
 def test_a_shadow_tells_its_comparison_and_its_drift(client: TestClient) -> None:
@@ -122,7 +126,7 @@ def test_an_empty_platform_says_how_models_come(database: Database) -> None:
 
 def test_a_model_whose_profile_is_gone_still_has_a_page(client: TestClient, database: Database) -> None:
     with database.transaction() as c:
-        c.execute("UPDATE model SET profile = 'gone'")
+        c.execute("UPDATE model SET profile = 'gone' WHERE profile = 'fridge'")
     assert "another state of its profile" in read(client, f"/models/gone/{SHADOW}")
     assert "There is nothing to compare" in read(client, f"/models/gone/{SHADOW}")
     refused = client.post(f"/models/gone/{SHADOW}/stage", data={"to": "live", "reason": "x"})
