@@ -118,11 +118,12 @@ def learn(
         # Where many failures are known they may be larger.
         tried = fitted({at: farthest for at in known if lives_of[at] >= _MANY}, LARGE)
         large = [at for at, own in tried.items() if _better(worth(at, own), worth(at, members[at]))]
-        members |= fitted({at: designs[at] for at in large}, LARGE)
+        others = fitted({at: [own for own in designs[at] if own not in farthest] for at in large}, LARGE)
+        members |= {at: tried[at] + others[at] for at in large}
         rests = run(
-            delayed(rest)(examples, at, ~np.isin(fold_of, folds), horizon, texts, seed)
+            delayed(rest)(examples, at, ~own.knows_not(fold_of), own.reach, texts, seed)
             for at in enough
-            for folds in _NEXT
+            for own in farthest
         )
     lasting = {at: rests[first : first + FOLDS] for first, at in zip(range(0, len(rests), FOLDS), enough, strict=True)}
     parts: list[dict[str, ComponentModel]] = [{} for _ in range(FOLDS + 1)]
