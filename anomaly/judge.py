@@ -8,26 +8,27 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Self
 
 import numpy as np
 
 from anomaly import detectors
 from anomaly.detector import Columns, Detector, Layout, Prognosis, SignalEvidence, Track, fresh, pack, unpack
-from anomaly.detectors.failure_model import FailureModel
+from anomaly.detectors.failure_model import Answers, FailureModel
 from anomaly.detectors.sensors import COMPONENT as SENSORS
 from anomaly.detectors.sensors import Sensors
 from anomaly.detectors.sensors import failure_mode as sensor_fault
 from anomaly.episodes import Episodes
+from anomaly.features import Matrix
 from anomaly.finding import Change, FindingChange, moment, sentence
 from anomaly.model import Model
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints, Tick, Window
 
 EPISODES = "episodes"
-_AHEAD = 64
-_AHEAD_ROWS = 100_000
-"""A model looks at so many ticks at once, of many devices at as many as make so many rows."""
+_AHEAD = 50_000
+"""A model looks at as many ticks at once as make so many rows: each of its trees costs some time to be asked at all."""
 _EVIDENCE_EVERY, _EVIDENCE_ALL = 8, 256
 """The evidence of a finding that goes on is renewed once in so many ticks where more than so many go on at once."""
 
@@ -167,7 +168,7 @@ class Judge:
         last = np.zeros(len(window.devices), dtype=np.int64)
         peak = np.full((len(window.devices), len(self.episodes.modes)), -np.inf)
         ticks = list(window.ticks())
-        step = _steps(len(window.devices)) if self._model_at is not None else len(ticks) or 1
+        step = max(1, _AHEAD // max(len(window.devices), 1))
         for first in range(0, len(ticks), step):
             ahead = self._look_ahead(ticks[first : first + step], state)
             for at, tick in enumerate(ticks[first : first + step]):
@@ -176,7 +177,7 @@ class Judge:
                 last = np.where(tick.heard, tick.time, last)
                 if record is not None:
                     record(tick, scores)
-                changes += self._episodes(window, tick, state, scores, ahead.until(at) if ahead else None)
+                changes += self._episodes(window, tick, state, scores, partial(ahead.row, at) if ahead else None)
                 np.maximum(peak, self.episodes.by_mode(scores), out=peak, where=tick.heard[:, None])
         return changes + self._extended(window, state, last, peak)
 
@@ -214,18 +215,12 @@ class Judge:
         detector, own = self._owner[track]
         return tuple(detector.because(tick, state, device, own))
 
-    def _prognosis(self, state: Columns, device: int, track: int) -> Prognosis | None:
-        detector, own = self._owner[track]
-        return detector.prognoses(state, np.array([device]), own)[0] if isinstance(detector, FailureModel) else None
-
-    def _look_ahead(self, ticks: Sequence[Tick], state: State) -> "_Ahead | None":
+    def _look_ahead(self, ticks: Sequence[Tick], state: State) -> Answers | None:
         if self._model_at is None:
             return None
         model = self._detectors[self._model_at]
         assert isinstance(model, FailureModel)
-        own = state.parts[model.name]
-        before = {name: column.copy() for name, column in own.items()}
-        return _Ahead(model=model, before=before, ticks=ticks, scores=model.score_all(ticks, own))
+        return model.answer(ticks, state.parts[model.name])
 
     def _score(self, tick: Tick, state: State, ahead: Floats | None) -> Floats:
         columns = []
@@ -262,7 +257,7 @@ class Judge:
                 scores[device, track] = np.nan
 
     def _episodes(
-        self, window: Window, tick: Tick, state: State, scores: Floats, ahead: "_Ahead | None"
+        self, window: Window, tick: Tick, state: State, scores: Floats, row_of: Callable[[int], Matrix] | None
     ) -> list[FindingChange]:
         steps = self.episodes.step(tick.time, tick.heard, scores, state.parts[EPISODES])
         changes = []
@@ -274,15 +269,16 @@ class Judge:
         for device, mode, track in zip(*map(np.ndarray.tolist, (*steps.opened, steps.opened_by)), strict=True):
             score = float(scores[device, track])
             change = self._change(Change.OPENED, window, state, device, mode, tick.time, score)
-            detector, _ = self._owner[track]
-            if ahead is not None and detector is ahead.model:
-                # The model's state is already further: what it saw then is followed again, for this device alone.
-                part, own, at = tick.part(device), ahead.of(device), 0
+            detector, own = self._owner[track]
+            prognosis = None
+            if isinstance(detector, FailureModel) and row_of is not None:
+                # The model's state is already further.
+                row = row_of(device)
+                evidence = tuple(detector.because_of(row, own))
+                (prognosis,) = detector.prognoses_of(row, own)
             else:
-                part, own, at = tick, state.parts[detector.name], device
-            evidence = self._evidence(part, own, at, track)
+                evidence = self._evidence(tick, state.parts[detector.name], device, track)
             because = sentence(self.profile, evidence, change.began_at)
-            prognosis = self._prognosis(own, at, track)
             changes.append(replace(change, evidence=evidence, because=because, prognosis=prognosis))
         return changes
 
@@ -310,31 +306,9 @@ class Judge:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ahead:
-    """What a model said of ticks to come, [T, D, K], and its state before them."""
-
-    model: FailureModel
-    before: Columns
-    ticks: Sequence[Tick]
-    scores: Floats
-
-    def until(self, at: int) -> "_Ahead":
-        """As it was after the tick at a position."""
-        return replace(self, ticks=self.ticks[: at + 1])
-
-    def of(self, device: int) -> Columns:
-        """The state of one device, alone, after the ticks."""
-        return self.model.follow(self.ticks, self.before, device)
-
-
 def _either(signals: Iterable[str]) -> set[tuple[str, str]]:
     """Signals in both directions."""
     return {(name, direction) for name in signals for direction in ("high", "low")}
-
-
-def _steps(devices: int) -> int:
-    return max(1, min(_AHEAD, _AHEAD_ROWS // max(devices, 1)))
 
 
 def _newest(window: Window) -> Tick:

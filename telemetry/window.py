@@ -163,23 +163,6 @@ class Tick:
     replaced: Marks = _NOTHING
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _UNKNOWN)
 
-    def part(self, device: int) -> "Tick":
-        """The tick of one device, by its position."""
-
-        def marks(own: Marks) -> Marks:
-            mine = own.device == device
-            return Marks(names=own.names, at=own.at[mine], device=own.device[mine] * 0, what=own.what[mine])
-
-        return Tick(
-            time=self.time,
-            values=self.values[device : device + 1],
-            beyond=None if self.beyond is None else self.beyond.at(slice(device, device + 1)),
-            heard=self.heard[device : device + 1],
-            events=marks(self.events),
-            replaced=marks(self.replaced),
-            attributes={name: texts[device : device + 1] for name, texts in self.attributes.items()},
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happenings:

@@ -1,7 +1,7 @@
 """Judges by a model that was learnt from known failures: the chance that a component fails within the horizon."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -22,6 +22,22 @@ _AGES = ("in_place", "ago")
 """What is told of an age, in ticks."""
 _TOO_WIDE = 0.9
 """A remaining time is not predictable yet when P10 to P90 covers this share of the horizon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a model said at T ticks of D devices. scores: [T, D, K]. heard: [T, D]. rows: [N, F] the numbers that it saw, of
+    the devices that were heard, tick after tick.
+    """
+
+    scores: Floats
+    heard: Bools
+    rows: Matrix
+
+    def row(self, tick: int, device: int) -> Matrix:
+        """[1, F] the numbers that it saw of a device that was heard at a tick; both are positions."""
+        at = np.count_nonzero(self.heard[:tick]) + np.count_nonzero(self.heard[tick, :device])
+        return self.rows[at : at + 1]
 
 
 class FailureModel:
@@ -50,43 +66,40 @@ class FailureModel:
 
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] the chance of a failure as a score; NaN where the device was not heard."""
-        scores: Floats = self.score_all([tick], state)[0]
+        scores: Floats = self.answer([tick], state).scores[0]
         return scores
 
-    def score_all(self, ticks: Sequence[Tick], state: Columns) -> Floats:
-        """[T, D, K] the scores at several ticks, one after the other: a model answers many at once far sooner."""
-        result = np.full((len(ticks), len(ticks[0].heard), len(self._parts)), np.nan)
+    def answer(self, ticks: Sequence[Tick], state: Columns) -> "Answers":
+        """What it says at each of several ticks, one after the other: a model answers many at once far sooner."""
         rows = []
         for tick in ticks:
             self._features.follow(tick, state)
             rows.append(self._rows(state, np.nonzero(tick.heard)[0]))
         heard = np.stack([tick.heard for tick in ticks])
-        if heard.any():
-            found = np.concatenate(rows)
+        scores = np.full((*heard.shape, len(self._parts)), np.nan)
+        found = np.concatenate(rows)
+        if len(found):
             for track, part in enumerate(self._parts):
-                result[heard, track] = part.score(found)
-        return result
+                scores[heard, track] = part.score(found)
+        return Answers(scores=scores, heard=heard, rows=found)
 
     def take(self, tick: Tick, state: Columns) -> None:
         """Takes a tick into the devices' past without an answer."""
         self._features.follow(tick, state)
-
-    def follow(self, ticks: Sequence[Tick], state: Columns, device: int) -> Columns:
-        """The state of one device, alone, after some ticks; `state` stays as it was before them."""
-        own = {name: column[device : device + 1].copy() for name, column in state.items()}
-        for tick in ticks:
-            self._features.follow(tick.part(device), own)
-        return own
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:
         """It learnt before; what a device shows now moves nothing."""
 
     def prognoses(self, state: Columns, devices: Ints, track: int) -> list[Prognosis | None]:
         """For each of some devices (positions): how long the track's component still has; None: not predictable yet."""
+        return self.prognoses_of(self._rows(state, devices), track)
+
+    def prognoses_of(self, rows: Matrix, track: int) -> list[Prognosis | None]:
+        """The same of devices of which it saw these numbers."""
         remaining = self._parts[track].remaining
-        if remaining is None or not len(devices):
-            return [None] * len(devices)
-        found = remaining.predict(self._rows(state, devices), self._model.horizon)
+        if remaining is None or not len(rows):
+            return [None] * len(rows)
+        found = remaining.predict(rows, self._model.horizon)
         tick = self._profile.tick
         return [
             None
@@ -110,7 +123,10 @@ class FailureModel:
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """By how much the chance would fall if a signal, an error code or an age were as usual."""
-        row = self._rows(state, np.array([device]))
+        return self.because_of(self._rows(state, np.array([device])), track)
+
+    def because_of(self, row: Matrix, track: int) -> list[SignalEvidence]:
+        """The same of a device of which it saw these numbers, [1, F]."""
         sources = list(dict.fromkeys(self._features.sources))
         what_if: Matrix = np.repeat(row, len(sources) + 1, axis=0)
         for at, source in enumerate(sources):

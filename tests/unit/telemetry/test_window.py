@@ -74,6 +74,4 @@ def test_what_is_beyond_a_sensors_range_stands_beside_the_means() -> None:
     (tick,) = later.part(np.array([0])).ticks()
     assert tick.heard.tolist() == [True]
     assert tick.beyond
-    own = tick.part(0).beyond
-    assert own
-    assert own.share.tolist() == [[1.0]]
+    assert tick.beyond.share.tolist() == [[1.0]]
