@@ -2,7 +2,8 @@
 
 A fleet with a ground truth is judged by the live code, without any label. A fault counts as warned when its failure mode
 opens a finding after the onset and before the failure; every other finding is false. The fleet runs on past the plan's
-end until the last planned failure has happened, so that none is left out.
+end until the last planned failure has happened, so that none is left out. With `--bare` the profile is left with its signals
+and components, as one writes it on the first day: warned then means that the right component was named.
 """
 
 import json
@@ -16,19 +17,25 @@ import numpy as np
 
 from anomaly.finding import Change, FindingChange
 from anomaly.judge import Judge
-from core.profile import Profiles
+from anomaly.judgement.rules import duration
+from core.profile import Profile, Profiles
 from simulator.catalogue import PRODUCTS
 from simulator.fleet import Fleet
-from simulator.plan import Plan
+from simulator.plan import Fault, Plan
 from simulator.planning import make
 from telemetry import window
 
 MONTH = timedelta(days=30)
 
 
-def judge(plan: Plan, *, until: datetime) -> list[FindingChange]:
+def bare(profile: Profile, tick: timedelta) -> Profile:
+    """A profile of signals and components alone."""
+    default = Profile.model_fields["detectors"].default
+    return profile.model_copy(update={"tick": tick, "failure_modes": {}, "detectors": default})
+
+
+def judge(plan: Plan, profile: Profile, *, until: datetime) -> list[FindingChange]:
     """All findings of a plan's fleet, opened ones only; `device` is the position in the plan."""
-    profile = Profiles()[plan.product]
     judge = Judge(profile)
     state = judge.fresh(len(plan.devices))
     run = Fleet(plan).run()
@@ -51,8 +58,15 @@ def judge(plan: Plan, *, until: datetime) -> list[FindingChange]:
     return opened
 
 
-def figures(plan: Plan, opened: list[FindingChange], *, until: datetime) -> dict[str, Any]:
-    """Warned share, lead and component by fault; false findings a device-month."""
+def figures(plan: Plan, profile: Profile, opened: list[FindingChange], *, until: datetime) -> dict[str, Any]:
+    """Warned share, lead and component by fault; false findings a device-month. profile: what findings were judged by."""
+    shipped = Profiles()[plan.product].failure_modes
+
+    def tells(finding: FindingChange, fault: Fault) -> bool:
+        if fault.failure_mode in profile.failure_modes:
+            return finding.failure_mode == fault.failure_mode
+        return finding.component == shipped[fault.failure_mode].component
+
     faults = {fault.at: fault for fault in plan.faults}
     leads: dict[str, list[float]] = defaultdict(list)
     missed: dict[str, int] = defaultdict(int)
@@ -60,19 +74,17 @@ def figures(plan: Plan, opened: list[FindingChange], *, until: datetime) -> dict
     right: set[int] = set()
     for at, fault in faults.items():
         own = [c for c in opened if c.device == at and fault.onset < c.at < fault.failure_time]
-        hits = [c.at for c in own if c.failure_mode == fault.failure_mode]
+        hits = [c.at for c in own if tells(c, fault)]
         if hits:
             leads[fault.failure_mode].append((fault.failure_time - min(hits)) / timedelta(days=1))
         else:
             missed[fault.failure_mode] += 1
         if own:
             told += 1
-            first_right += min(own, key=lambda c: c.at).failure_mode == fault.failure_mode
+            first_right += tells(min(own, key=lambda c: c.at), fault)
         # After the failure the broken device is no healthy one: what is found then is neither right nor false.
         right |= {
-            id(c)
-            for c in opened
-            if c.device == at and (c.at >= fault.failure_time or (c.failure_mode == fault.failure_mode and c in own))
+            id(c) for c in opened if c.device == at and (c.at >= fault.failure_time or (c in own and tells(c, fault)))
         }
     false = [c for c in opened if id(c) not in right]
     months = len(plan.devices) * ((until - plan.start) / MONTH)
@@ -105,13 +117,19 @@ def figures(plan: Plan, opened: list[FindingChange], *, until: datetime) -> dict
 @click.option("--days", default=90, show_default=True)
 @click.option("--failing", default=90, show_default=True)
 @click.option("--seed", default=1, show_default=True)
+@click.option("--bare", "tick", help="Signals and components alone, judged at this tick.", metavar="DURATION")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here too.")
-def main(*, product: str, devices: int, days: int, failing: int, seed: int, file: Path | None) -> None:
+def main(
+    *, product: str, devices: int, days: int, failing: int, seed: int, tick: str | None, file: Path | None
+) -> None:
     """Judge a simulated fleet and compare with its ground truth."""
     end = datetime(2026, 6, 1, tzinfo=UTC)
     plan = make(product=product, seed=seed, devices=devices, days=days, failing=failing, end=end)
     until = max([end, *(fault.failure_time + timedelta(hours=1) for fault in plan.faults)])
-    found = figures(plan, judge(plan, until=until), until=until)
+    profile = Profiles()[product]
+    if tick is not None:
+        profile = bare(profile, timedelta(microseconds=duration(tick, "--bare")))
+    found = figures(plan, profile, judge(plan, profile, until=until), until=until)
     print(f"{'fault':22}{'n':>5}{'warned':>9}{'lead median':>13}{'lead p10':>10}")
     for row in found["by_fault"]:
         lead, p10 = (f"{row[k]:.1f} d" if row[k] is not None else "-" for k in ("lead_median_days", "lead_p10_days"))

@@ -141,7 +141,8 @@ class Baseline(_Part):
     """How a device is compared with its own past. A duration that is left out is so many ticks as stands in brackets.
 
     warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336, or twice the
-    warm-up). smooth: time constant of the value that is held against it (12). threshold: deviation, in widths of the
+    warm-up). smooth: time constant of the value that is held against it (12, of a device older than the horizon up to a quarter
+    of that, and then the memory is 28 times as long). threshold: deviation, in widths of the
     normal band, that counts as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (a quarter
     of `smooth`, all of it). drift: whether weak deviations are added up, so that one that lasts is abnormal too.
     """

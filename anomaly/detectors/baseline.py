@@ -17,6 +17,12 @@ from telemetry.window import Bools, Floats, Tick
 
 WARM_UP, MEMORY, SMOOTH = 168, 336, 12
 """What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, half a day."""
+_WIDEST, _GROWS = 1 / 4, 2.5
+"""Without a duration the smoothing widens, as a device grows older than the horizon by so many horizons, up to this share of it:
+what lasts for less foretells nothing, however often the device measures.
+"""
+_REMEMBERED = MEMORY / SMOOTH
+"""Then the memory is at least this many times the smoothing."""
 _LASTS = 4
 """An alarm opens after a quarter of the smoothing and closes after the whole, where the profile says nothing else."""
 _STEPS = 8
@@ -59,7 +65,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -81,10 +87,11 @@ class Baseline:
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
+        self._horizon = profile.horizon / profile.tick
+        widest = min(self._horizon * _WIDEST, self._memory / _REMEMBERED if settings.memory else np.inf)
+        self._widest = self._smooth if settings.smooth else max(self._smooth, widest)
+        self._remembered = 0.0 if settings.memory else _REMEMBERED
         self._drifts = settings.drift
-        self._drifted = max(_DRIFTED * self._memory, _SCATTERED * self._smooth)
-        self._silent = max(_SILENT * self._smooth, _FEWEST)
-        self._fast = max(1.0, self._smooth / _STEPS)
         self._asked = Asked.of(profile, self._judged)
         self.tracks = tuple(
             Track(
@@ -124,13 +131,26 @@ class Baseline:
 
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
-        self._follow(tick, state)
-        deviation = self._deviation(state)
+        smooth = self._smoothing(state)
+        self._follow(tick, state, smooth)
+        deviation = self._deviation(state, smooth)
         if self._drifts:
-            self._add_up(deviation, state)
+            self._add_up(deviation, state, smooth)
         return self._fuse(self._strongest(deviation, state))
 
-    def _follow(self, tick: Tick, state: Columns) -> None:
+    def _smoothing(self, state: Columns) -> Floats:
+        """[D, S], or [1, 1] where all are the same: over how many ticks the rest is smoothed."""
+        if self._widest == self._smooth:
+            return np.array([[float(self._smooth)]])
+        older = np.clip((state["known"] / self._horizon - 1.0) / _GROWS, 0.0, 1.0)
+        smoothing: Floats = self._smooth + older * (self._widest - self._smooth)
+        return smoothing
+
+    def _remembering(self, smooth: Floats) -> Floats:
+        """[D, S] over how many ticks what is normal is learnt."""
+        return np.maximum(self._memory, self._remembered * smooth)
+
+    def _follow(self, tick: Tick, state: Columns, smooth: Floats) -> None:
         """Moves the running means of the present."""
         values = np.clip(tick.values, -self._wild, self._wild)
         y, c = values[:, self._columns], values[:, self._contexts]
@@ -143,18 +163,21 @@ class Baseline:
         state["age"] = np.where(state["fresh"] > 0, 0.0, state["age"]) + passed
         state["fresh"] = seen.astype(float)
         age = state["age"]
-        step = np.maximum(_share(age, self._fast), 1.0 / np.maximum(state["n"], 1.0))
+        fast = _fast(smooth)
+        step = np.maximum(_share(age, fast), 1.0 / np.maximum(state["n"], 1.0))
         state["y"] += np.where(seen, step * (np.where(seen, y, 0.0) - state["y"]), 0.0)
         known = np.isfinite(c)
-        moved = np.where(np.isfinite(state["c"]), state["c"] + (c - state["c"]) / self._fast, c)
+        # As slowly as the signals, or the regression would find the context to be ahead of them.
+        lag = fast.max(axis=1, keepdims=True, initial=1.0)
+        moved = np.where(np.isfinite(state["c"]), state["c"] + (c - state["c"]) / lag, c)
         state["c"] = np.where(known, moved, state["c"])
         rest = state["y"] - self._expected(state)
         # Until the regression has seen a few independent values its rest means nothing.
-        started = seen & (state["weight"] >= self._smooth)
+        started = seen & (state["weight"] >= smooth)
         # A value far out counts only so much: a day with warm food in it is no trend.
-        most = _MOST * self._threshold * self._width(state)
+        most = _MOST * self._threshold * self._width(state, smooth)
         rest = np.clip(rest, -most, most)
-        slow = _share(age, self._smooth)
+        slow = _share(age, smooth)
         state["rest"] += np.where(started, slow * (rest - state["rest"]), 0.0)
 
     def _expected(self, state: Columns) -> Floats:
@@ -162,32 +185,34 @@ class Baseline:
         expected: Floats = state["mean_y"] + (state["slope"] * _away(state)).sum(axis=2)
         return expected
 
-    def _width(self, state: Columns) -> Floats:
+    def _width(self, state: Columns, smooth: Floats) -> Floats:
         """[D, S] usual spread of the judged rest; wider where the context is one that the device has hardly known."""
-        independent = np.maximum(state["weight"] / (2.0 * self._fast), 1.0)[:, :, None]
+        fast = _fast(smooth)
+        independent = np.maximum(state["weight"] / (2.0 * fast), 1.0)[:, :, None]
         own = np.diagonal(state["var_c"], axis1=2, axis2=3) + self._ridge
         unsure = (state["rest_var"][:, :, None] * _away(state) ** 2 / (independent * own)).sum(axis=2)
-        least = _LEAST * state["rest_var"] * self._fast / self._smooth
+        least = _LEAST * state["rest_var"] * fast / smooth
         width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure)
         size = np.maximum(np.abs(state["mean_y"]), np.sqrt(state["rest_var"]))
         width += least_spread(self._floor, size, _OWN_FLOOR) + _RELATIVE_FLOOR * np.abs(state["mean_y"])
         return width
 
-    def _deviation(self, state: Columns) -> Floats:
+    def _deviation(self, state: Columns, smooth: Floats) -> Floats:
         """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up, and for a signal that fell silent."""
-        deviation = state["rest"] / (self._threshold * self._width(state))
-        silent = (state["fresh"] == 0) & (state["age"] > self._silent)
+        deviation = state["rest"] / (self._threshold * self._width(state, smooth))
+        silent = (state["fresh"] == 0) & (state["age"] > np.maximum(_SILENT * smooth, _FEWEST))
         ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST) & ~silent
         return np.where(ready, deviation, np.nan)
 
-    def _add_up(self, deviation: Floats, state: Columns) -> None:
+    def _add_up(self, deviation: Floats, state: Columns, smooth: Floats) -> None:
         """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
         passed = np.where(np.isfinite(deviation), state["fresh"] * state["age"], 0.0)[:, None, :]
         sides = np.array([1.0, -1.0])[:, None]
         towards = np.clip(np.nan_to_num(deviation)[:, None, :] * sides, -_MOST_AT_ONCE, _MOST_AT_ONCE)
-        drift = state["drift"] + (towards - _ALLOWED) * passed / self._drifted
+        enough = np.maximum(_DRIFTED * self._remembering(smooth), _SCATTERED * smooth)
+        drift = state["drift"] + (towards - _ALLOWED) * passed / enough[:, None, :]
         # On the other side of normal it was no drift.
-        drift = np.where(towards < 0, drift * np.maximum(1.0 - passed / self._smooth, 0.0), drift)
+        drift = np.where(towards < 0, drift * np.maximum(1.0 - passed / smooth[:, None, :], 0.0), drift)
         state["drift"] = np.clip(drift, 0.0, _MOST_DRIFT)
 
     def _strongest(self, deviation: Floats, state: Columns) -> Floats:
@@ -216,10 +241,12 @@ class Baseline:
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — judged by signal, not by mode
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
         seen = np.isfinite(tick.values[:, self._columns])
-        signed = np.nan_to_num(self._deviation(state))
+        smooth = self._smoothing(state)
+        memory = self._remembering(smooth)
+        signed = np.nan_to_num(self._deviation(state, smooth))
         deviation = np.abs(signed) * self._threshold
         trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen * state["age"]
-        state["weight"] = np.minimum(state["weight"] + trust, self._memory)
+        state["weight"] = np.minimum(state["weight"] + trust, memory)
         step = np.minimum(trust / np.maximum(state["weight"], 1.0), 1.0)
         known = np.isfinite(state["c"])[:, None, :]
         away_c = _away(state)
@@ -233,26 +260,26 @@ class Baseline:
         state["var_c"] = keep[:, :, None, None] * (
             state["var_c"] + step[:, :, None, None] * away_c[:, :, :, None] * away_c[:, :, None, :]
         )
-        self._settle(state, signed)
+        self._settle(state, signed, memory)
         self._regress(state)
         rest = state["y"] - self._expected(state)
         state["rest_var"] += step * (rest**2 - state["rest_var"])
         # Until it is learnt, the smoothed rest is taken to spread as widely as the rest itself.
-        settled = state["weight"] > self._smooth
+        settled = state["weight"] > smooth
         moved = state["spread"] + step * (state["rest"] ** 2 - state["spread"])
         state["spread"] = np.where(settled, moved, state["rest_var"])
 
-    def _settle(self, state: Columns, deviation: Floats) -> None:
+    def _settle(self, state: Columns, deviation: Floats, memory: Floats) -> None:
         """Takes a strange level for the new normal when it has not moved for as long as the memory: a part was exchanged,
         a setting was changed. Wear moves on, and each move starts the time anew.
         """
         passed = state["fresh"] * state["age"]
-        state["level"] += _share(passed, max(1.0, self._memory / _LEVELLED)) * (deviation - state["level"])
+        state["level"] += _share(passed, memory / _LEVELLED) * (deviation - state["level"])
         moved = np.abs(state["level"] - state["held"]) > _SAME
         state["held"] = np.where(moved, state["level"], state["held"])
         strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE
         state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
-        new = state["still"] >= self._memory
+        new = state["still"] >= memory
         if new.any():
             state["mean_y"] += np.where(new, state["rest"], 0.0)
             for field in ("rest", "level", "held", "still"):
@@ -272,12 +299,13 @@ class Baseline:
         """Symptoms of the failure mode with the normal band in the present context and the value now."""
         asked = (self._asked.signs[track] != 0) | self._asked.either[track]
         own = {name: column[device : device + 1] for name, column in state.items()}
-        plain = self._deviation(own)
+        smooth = self._smoothing(own)
+        plain = self._deviation(own, smooth)
         signed = self._strongest(plain, own)
         deviation = signed[0]
         # A drift is judged by what lies outside a narrower band.
         band = np.where(deviation == plain[0], 1.0, _ALLOWED)
-        width = self._width(own)[0] * self._threshold * band
+        width = self._width(own, smooth)[0] * self._threshold * band
         expected = self._expected(own)[0]
         strength = self._asked.shown(track, signed)[0]
         total = float(strength.sum()) or 1.0
@@ -299,7 +327,12 @@ class Baseline:
         return sorted(found, key=lambda e: -e.contribution)
 
 
-def _share(age: Floats, constant: float) -> Floats:
+def _fast(smooth: Floats) -> Floats:
+    """What signals are smoothed by before the regression sees them, in ticks."""
+    return np.maximum(1.0, smooth / _STEPS)
+
+
+def _share(age: Floats, constant: Floats) -> Floats:
     """The weight of a new value after `age` ticks in an exponential mean with a time constant in ticks."""
     share: Floats = 1.0 - (1.0 - 1.0 / constant) ** age
     return share

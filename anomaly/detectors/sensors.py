@@ -45,7 +45,7 @@ class Sensors:
     """Asks about each signal whether its sensor is to be believed; 1 is a fault."""
 
     name: ClassVar[str] = "sensors"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.sensors
@@ -134,9 +134,14 @@ class Sensors:
         limit: Floats = self._times * np.maximum(longest, _SHORTEST)
         return limit
 
+    def _ready(self, state: Columns) -> Bools:
+        """[D, S] which signals are known long enough to be judged."""
+        ready: Bools = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST)
+        return ready
+
     def _faults(self, state: Columns) -> Floats:
         """[4, D, S] the score of each fault in the order of `_KINDS`."""
-        ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST)
+        ready = self._ready(state)
         moving = ready & (state["changes"] >= _FEWEST)
         # A part that is off or dead reads zero or the end of its range, and that is for the other detectors to judge.
         inside = (state["last"] != 0.0) & (state["last"] > self._low) & (state["last"] < self._high)
@@ -165,13 +170,15 @@ class Sensors:
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:
         """How long a signal stood still or stayed away, and how much it jumps, unless that was strange."""
-        young = state["known"] < self._warm_up
-        for newest, longest in (("stood", "longest_flat"), ("away", "longest_gap")):
-            normal = young | (state[newest] < self._limit(state[longest]))
+        # What is not judged yet is learnt whatever it is, or a signal that is seldom sent would be strange for good.
+        young = ~self._ready(state)
+        still = young | (state["changes"] < _FEWEST)
+        for newest, longest, early in (("stood", "longest_flat", still), ("away", "longest_gap", young)):
+            normal = early | (state[newest] < self._limit(state[longest]))
             state[longest] = np.where(normal, np.maximum(state[longest], state[newest]), state[longest])
         # Until enough steps are averaged, their mean is not yet what is usual.
         known = np.isfinite(tick.values) & (state["n"] > _RECENT)
-        calm = known & ~abnormal & (young | (state["jumps"] < _HALF * self._noise * state["usual"]))
+        calm = known & ~abnormal & (still | (state["jumps"] < _HALF * self._noise * state["usual"]))
         kept = state["usual"] * (1.0 - 1.0 / (_FORGET * self._warm_up))
         state["usual"] = np.where(calm, np.maximum(kept, state["jumps"]), state["usual"])
 

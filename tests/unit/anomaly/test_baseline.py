@@ -45,16 +45,34 @@ def judged(kind: Profile, values: Floats) -> tuple[list[tuple[str, int]], Floats
     return told, np.array(scores)
 
 
-@pytest.mark.parametrize("tick", ["10s", "5min", "1d"])
-def test_without_a_single_setting_it_says_the_same_at_any_tick(tick: str) -> None:
+@pytest.mark.parametrize(("tick", "horizon"), [("10s", "8min"), ("10s", "2d"), ("5min", "4h"), ("1d", "48d")])
+def test_without_a_single_setting_it_says_the_same_at_any_tick(tick: str, horizon: str) -> None:
     values = noise(600)
     values[400:, 0] += np.linspace(0, 6, 200)
     hourly, scores = judged(profile(), values)
     assert [change for change, _ in hourly] == ["opened"]
     assert 400 < hourly[0][1] < 520
-    other, same = judged(profile(tick=tick), values)
+    other, same = judged(profile(f"{PUMP}horizon: {horizon}\n", tick), values)
     assert other == hourly
     assert same == pytest.approx(scores, nan_ok=True)
+
+
+def test_what_is_short_against_the_horizon_is_told_only_of_a_device_younger_than_that() -> None:
+    """A sensor that speaks often sees each door that is left open; a fault that is to be foreseen by days lasts."""
+    day = 144
+    values = noise(60 * day)
+    for start in np.random.default_rng(2).uniform(day, 50 * day, 40).astype(int):
+        values[start : start + 6, 0] += 7
+    values[50 * day :, 0] += 4
+    hasty, _ = judged(profile(PUMP.replace("baseline: {}", "baseline: {smooth: 2h}"), "10min"), values)
+    assert len([at for change, at in hasty if change == "opened" and 7 * day < at < 50 * day]) > 15
+    told, _ = judged(profile(tick="10min"), values)
+    late = [(change, at) for change, at in told if at > 7 * day]
+    assert [change for change, _ in late] == ["opened"]
+    assert 50 * day < late[0][1] < 50.5 * day
+    young, _ = judged(profile(tick="10min"), np.concatenate([values[:200], values[50 * day : 50 * day + 40]]))
+    assert [change for change, _ in young] == ["opened"]
+    assert young[0][1] < 210
 
 
 def test_a_failure_mode_is_judged_by_the_signals_that_are_there() -> None:

@@ -136,6 +136,17 @@ def test_what_is_no_sensor_fault(spoil: Spoil) -> None:
     assert opened(values) == []
 
 
+def test_a_signal_that_is_not_sent_within_the_warm_up_is_not_missing_ever_after() -> None:
+    values = healthy(6000)
+    sent = np.full(len(values), np.nan)
+    sent[::150], sent[1::150] = 5.0, 5.1
+    values[:, 0] = sent
+    assert opened(values) == []
+    values[5000:, 0] = np.nan
+    (found,) = opened(values)
+    assert (found.failure_mode, found.evidence[0].direction) == ("flow_sensor", "missing")
+
+
 def test_a_sensor_that_comes_back_closes_the_finding() -> None:
     values = healthy()
     values[300:450, 1] = values[300, 1]
