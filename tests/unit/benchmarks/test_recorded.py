@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.recorded.__main__ import SETS, Goal, hand_set, main
+from benchmarks.recorded.__main__ import hand_set, main
+from benchmarks.recorded.sets import SETS, Goal
 from core.profile import load
 
 
