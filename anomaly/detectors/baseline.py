@@ -17,12 +17,12 @@ from telemetry.window import Bools, Floats, Tick
 
 WARM_UP, MEMORY, SMOOTH = 168, 336, 12
 """What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, half a day."""
-_WIDEST, _GROWS = 1 / 4, 2.5
+_WIDEST, _GROWS = 1 / 4, 6.0
 """Without a duration the smoothing widens, as a device grows older than the horizon by so many horizons, up to this share of it:
 what lasts for less foretells nothing, however often the device measures.
 """
 _REMEMBERED = MEMORY / SMOOTH
-"""Then the memory is at least this many times the smoothing."""
+"""Then the memory is at least this many times the smoothing: a device that is as wide as it gets has lived for as long as it remembers."""
 _LASTS = 4
 """An alarm opens after a quarter of the smoothing and closes after the whole, where the profile says nothing else."""
 _STEPS = 8

@@ -65,9 +65,9 @@ def test_what_is_short_against_the_horizon_is_told_only_of_a_device_younger_than
         values[start : start + 6, 0] += 7
     values[50 * day :, 0] += 4
     hasty, _ = judged(profile(PUMP.replace("baseline: {}", "baseline: {smooth: 2h}"), "10min"), values)
-    assert len([at for change, at in hasty if change == "opened" and 7 * day < at < 50 * day]) > 15
+    assert len([at for change, at in hasty if change == "opened" and 14 * day < at < 50 * day]) > 15
     told, _ = judged(profile(tick="10min"), values)
-    late = [(change, at) for change, at in told if at > 7 * day]
+    late = [(change, at) for change, at in told if at > 14 * day]
     assert [change for change, _ in late] == ["opened"]
     assert 50 * day < late[0][1] < 50.5 * day
     young, _ = judged(profile(tick="10min"), np.concatenate([values[:200], values[50 * day : 50 * day + 40]]))
