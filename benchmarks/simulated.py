@@ -18,6 +18,7 @@ import numpy as np
 from anomaly.finding import Change, FindingChange
 from anomaly.judge import Judge
 from anomaly.judgement.rules import duration
+from core.errors import InvalidInput
 from core.profile import Profile, Profiles
 from simulator.catalogue import PRODUCTS
 from simulator.fleet import Fleet
@@ -128,7 +129,10 @@ def main(
     until = max([end, *(fault.failure_time + timedelta(hours=1) for fault in plan.faults)])
     profile = Profiles()[product]
     if tick is not None:
-        profile = bare(profile, timedelta(microseconds=duration(tick, "--bare")))
+        try:
+            profile = bare(profile, timedelta(microseconds=duration(tick, "--bare")))
+        except InvalidInput as error:
+            raise click.UsageError(str(error)) from None
     found = figures(plan, profile, judge(plan, profile, until=until), until=until)
     print(f"{'fault':22}{'n':>5}{'warned':>9}{'lead median':>13}{'lead p10':>10}")
     for row in found["by_fault"]:

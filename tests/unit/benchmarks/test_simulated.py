@@ -1,0 +1,28 @@
+"""The benchmark of simulated devices: a profile as it is shipped, and one of signals and components alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.simulated import main
+
+
+@pytest.mark.parametrize("options", [(), ("--bare", "1h")])
+def test_each_fault_is_counted_once_by_either_profile(options: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    size = ("--devices", "8", "--days", "60", "--failing", "4", "--seed", "2")
+    result = CliRunner().invoke(main, [*size, *options, "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    found = json.loads(file.read_text())
+    assert sum(row["faults"] for row in found["by_fault"]) == found["faults"] == 4
+    # By component it is harder to be right than by the shipped symptoms, and what it drags along counts as false.
+    assert found["warned"] >= (0.5 if options else 1.0)
+    assert found["false_findings"] <= (12 if options else 0)
+
+
+def test_a_tick_that_is_none_is_refused() -> None:
+    result = CliRunner().invoke(main, ["--bare", "often"])
+    assert result.exit_code == 2
+    assert "--bare often: write a duration like" in result.output
