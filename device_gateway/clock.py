@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LAST_TIME = 253_402_300_799_999
-"""The last millisecond of the year 9999. What is later was not written in milliseconds."""
+FIRST_TIME, LAST_TIME = -62_135_596_800_000, 253_402_300_799_999
+"""The first millisecond of the year 1 and the last of the year 9999. What lies beyond was not written in milliseconds."""
 LONGEST_BUFFER = 31 * 86_400_000_000
 """Microseconds that one message may span and still count as written by one clock that did not jump."""
 
@@ -44,7 +44,7 @@ def judge(ts: NDArray[np.float64], message: NDArray[np.intp], received: NDArray[
     """
     now = received[message]
     none = np.isnan(ts)
-    senseless = ~none & (np.abs(ts) > LAST_TIME)
+    senseless = ~none & ((ts < FIRST_TIME) | (ts > LAST_TIME))
     time = np.where(none, now, np.rint(np.where(none | senseless, 0.0, ts) * 1000.0).astype(np.int64))
     time[senseless] = now[senseless]
     ahead = time > now + rules.tolerance

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.profile import Profiles
 from device_gateway.acceptance import Acceptance
-from device_gateway.clock import Rules
+from device_gateway.clock import FIRST_TIME, LAST_TIME, Rules
 from device_gateway.formats import choose
 from device_gateway.readings import Batch, Message
 from device_gateway.registry import Found, Registry
@@ -99,6 +99,16 @@ def test_seconds_instead_of_milliseconds_are_named_as_the_likely_fault(acceptanc
     batch = acceptance.accept([message({"ts": MS // 1000, "values": {"power": 80}})])
     assert reasons(batch) == ["time_too_old"]
     assert "were seconds sent instead of milliseconds?" in batch.dead_letters[0].detail
+
+
+@pytest.mark.parametrize(
+    ("ts", "reason"), [(FIRST_TIME, "time_too_old"), (FIRST_TIME - 1, "bad_time"), (LAST_TIME + 1, "bad_time")]
+)
+def test_a_time_that_no_calendar_has_is_refused_like_any_other(acceptance: Acceptance, ts: int, reason: str) -> None:
+    good = message({"ts": MS, "values": {"power": 80}})
+    batch = acceptance.accept([message({"ts": ts, "values": {"power": 80}}), good])
+    assert reasons(batch) == [reason]
+    assert len(batch.readings) == 1
 
 
 def test_many_faults_of_a_kind_are_one_dead_letter_with_a_short_detail(acceptance: Acceptance) -> None:
