@@ -5,10 +5,12 @@ done for many values at once is done by numpy. It is a pure function of the mess
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core import log
 from device_gateway.clock import LAST_TIME, Judged, Rules, judge
 from device_gateway.decoder import ATTRIBUTES, Decoded, Presence, Reason, Request, Said, Sample, Undecodable, shown
 from device_gateway.formats import Formats, Route
@@ -29,6 +31,7 @@ from device_gateway.readings import (
 )
 from device_gateway.registry import Known, Registry
 
+_log = log.get("gateway.acceptance")
 _MOST_NAMED = 5
 _MOST_TOPICS = 100_000
 _MOST_KEPT = 200
@@ -49,7 +52,35 @@ class Acceptance:
         self._guard = Guard()
 
     def accept(self, messages: Sequence[Message]) -> Batch:
-        """All that is in `messages`: readings, events, status and dead letters. May be asked again, until `forget`."""
+        """All that is in `messages`: readings, events, status and dead letters. May be asked again, until `forget`.
+
+        A message at which this code itself fails becomes a dead letter: else the broker would send it again to a gateway
+        that stops at it again, for ever.
+        """
+        try:
+            return self._together(messages)
+        except Exception as error:
+            good, letters = self._apart(messages)
+            if not letters:
+                raise error from None
+        batch = self._together(good)
+        return replace(batch, dead_letters=(*batch.dead_letters, *letters))
+
+    def _apart(self, messages: Sequence[Message]) -> tuple[list[Message], list[DeadLetter]]:
+        """The messages that can be accepted, and dead letters of the others."""
+        good, letters = [], []
+        for message in messages:
+            try:
+                self._together([message])
+            except Exception as error:  # noqa: BLE001 — logged, and told by the dead letter
+                _log.error("the gateway failed at a message; it is a dead letter", topic=message.topic, exc_info=error)
+                detail = f"the gateway failed at it: {shown(error, 200)}"
+                letters.append(dead_letter(message, Reason.GATEWAY_FAILED, [detail]))
+            else:
+                good.append(message)
+        return good, letters
+
+    def _together(self, messages: Sequence[Message]) -> Batch:
         work = _Work(self._registry, self._rules, messages)
         routes, known, limit = self._routes, self._registry.get, self._max_payload
         if len(routes) > _MOST_TOPICS:

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     BAD_EVENT = "bad_event"
     BAD_STATUS = "bad_status"
     DECODER_FAILED = "decoder_failed"
+    GATEWAY_FAILED = "gateway_failed"
     REFUSED_BY_DATABASE = "refused_by_database"
 
 

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Collection
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from core.profile import Profiles
 from device_gateway.acceptance import Acceptance
-from device_gateway.clock import FIRST_TIME, LAST_TIME, Rules
+from device_gateway.clock import FIRST_TIME, LAST_TIME, Rules, judge
 from device_gateway.formats import choose
 from device_gateway.readings import Batch, Message
 from device_gateway.registry import Found, Registry
@@ -109,6 +111,37 @@ def test_a_time_that_no_calendar_has_is_refused_like_any_other(acceptance: Accep
     batch = acceptance.accept([message({"ts": ts, "values": {"power": 80}}), good])
     assert reasons(batch) == [reason]
     assert len(batch.readings) == 1
+
+
+def test_a_message_at_which_the_gateway_itself_fails_costs_no_other(
+    acceptance: Acceptance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(ts: Any, *rest: Any) -> Any:
+        if (ts == MS + 13).any():
+            raise OverflowError("date value out of range")
+        return judge(ts, *rest)
+
+    sent = [message({"ts": MS + at, "values": {"power": 80 + at}}) for at in range(12, 16)]
+    sent.append(message({"ts": MS, "values": {"power": "x"}}))
+    monkeypatch.setattr("device_gateway.acceptance.judge", broken)
+    with capture_logs() as said:
+        batch = acceptance.accept(sent)
+    assert batch.readings.value.tolist() == [92, 94, 95]
+    assert reasons(batch) == ["bad_value", "gateway_failed"]
+    letter = batch.dead_letters[1]
+    assert (letter.topic, letter.payload) == (sent[1].topic, sent[1].payload)
+    assert letter.detail == "the gateway failed at it: OverflowError('date value out of range')"
+    assert [one["topic"] for one in said] == [sent[1].topic]
+
+    def always(*_: Any) -> Any:
+        raise OverflowError
+
+    # What no single message is to blame for stops it, as before.
+    monkeypatch.setattr(
+        "device_gateway.acceptance._Work.finish", lambda work: always() if len(work._messages) > 1 else None
+    )
+    with pytest.raises(OverflowError):
+        acceptance.accept(sent)
 
 
 def test_many_faults_of_a_kind_are_one_dead_letter_with_a_short_detail(acceptance: Acceptance) -> None:
