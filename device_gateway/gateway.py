@@ -9,7 +9,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from core import log
 from core.errors import DatabaseAway, DatabaseRefused
-from device_gateway.acceptance import Acceptance, dead_letter, only
+from device_gateway.acceptance import Acceptance
+from device_gateway.batching import dead_letter, only
 from device_gateway.decoder import Reason, Request
 from device_gateway.inbox import Inbox
 from device_gateway.intake import Intake, Pace

@@ -123,7 +123,7 @@ def test_a_message_at_which_the_gateway_itself_fails_costs_no_other(
 
     sent = [message({"ts": MS + at, "values": {"power": 80 + at}}) for at in range(12, 16)]
     sent.append(message({"ts": MS, "values": {"power": "x"}}))
-    monkeypatch.setattr("device_gateway.acceptance.judge", broken)
+    monkeypatch.setattr("device_gateway.batching.judge", broken)
     with capture_logs() as said:
         batch = acceptance.accept(sent)
     assert batch.readings.value.tolist() == [92, 94, 95]
@@ -138,7 +138,7 @@ def test_a_message_at_which_the_gateway_itself_fails_costs_no_other(
 
     # What no single message is to blame for stops it, as before.
     monkeypatch.setattr(
-        "device_gateway.acceptance._Work.finish", lambda work: always() if len(work._messages) > 1 else None
+        "device_gateway.batching.Batching.finish", lambda work: always() if len(work._messages) > 1 else None
     )
     with pytest.raises(OverflowError):
         acceptance.accept(sent)
