@@ -139,7 +139,11 @@ def learn(
                 slope=slope,
                 intercept=intercept,
                 limit=0.5,
-                remaining=_remaining(lasting[at], fold, margin) if at in enough else None,
+                remaining=Remaining(
+                    members=tuple(lasting[at]) if fold is None else _not_knowing(lasting[at], fold), margin=margin
+                )
+                if at in enough
+                else None,
             )
         card[names[at]] = {"failures": lives_of[at], "large": at in large, "remaining": at in enough}
     healthy = examples.rows[(examples.remaining > horizon).all(axis=1)]
@@ -166,10 +170,9 @@ def learn(
     return Learnt(model=models[0], folds=tuple(models[1:]), fold_of=fold_of)
 
 
-def _remaining(members: Sequence[Quantiles], fold: int | None, margin: float) -> Remaining:
-    """Those that did not know a fold, or all of them."""
-    chosen = [m for m, folds in zip(members, _NEXT, strict=True) if fold is None or fold in folds]
-    return Remaining(members=tuple(chosen), margin=margin)
+def _not_knowing(members: Sequence[Quantiles], fold: int) -> tuple[Quantiles, ...]:
+    """Those that did not know the devices of a fold."""
+    return tuple(member for member, folds in zip(members, _NEXT, strict=True) if fold in folds)
 
 
 def _reaches(horizon: float, lead: float) -> list[float]:
@@ -238,9 +241,7 @@ def _margin(examples: Examples, component: int, horizon: float, fold_of: Ints, m
     for fold in range(FOLDS):
         mine = known & (fold_of[examples.device] == fold)
         if mine.any():
-            low, _, high = estimates(
-                [own for own, folds in zip(members, _NEXT, strict=True) if fold in folds], examples.rows[mine]
-            )
+            low, _, high = estimates(_not_knowing(members, fold), examples.rows[mine])
             missed[mine] = np.maximum(low - target[mine], target[mine] - high)
     missed = missed[np.isfinite(missed)]
     return float(np.quantile(missed, _INSIDE)) if len(missed) else 0.0

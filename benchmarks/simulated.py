@@ -85,7 +85,7 @@ def figures(plan: Plan, profile: Profile, opened: list[FindingChange], *, until:
             first_right += tells(min(own, key=lambda c: c.at), fault)
         # After the failure the broken device is no healthy one: what is found then is neither right nor false.
         right |= {
-            id(c) for c in opened if c.device == at and (c.at >= fault.failure_time or (c in own and tells(c, fault)))
+            id(c) for c in opened if c.device == at and (c.at >= fault.failure_time or (tells(c, fault) and c in own))
         }
     false = [c for c in opened if id(c) not in right]
     months = len(plan.devices) * ((until - plan.start) / MONTH)

@@ -88,9 +88,9 @@ class Baseline:
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
         self._horizon = profile.horizon / profile.tick
-        widest = min(self._horizon * _WIDEST, self._memory / _REMEMBERED if settings.memory else np.inf)
-        self._widest = self._smooth if settings.smooth else max(self._smooth, widest)
-        self._remembered = 0.0 if settings.memory else _REMEMBERED
+        widest = min(self._horizon * _WIDEST, self._memory / _REMEMBERED if settings.memory is not None else np.inf)
+        self._widest = max(self._smooth, widest) if settings.smooth is None else self._smooth
+        self._remembered = _REMEMBERED if settings.memory is None else 0.0
         self._drifts = settings.drift
         self._asked = Asked.of(profile, self._judged)
         self.tracks = tuple(
@@ -274,7 +274,7 @@ class Baseline:
         a setting was changed. Wear moves on, and each move starts the time anew.
         """
         passed = state["fresh"] * state["age"]
-        state["level"] += _share(passed, memory / _LEVELLED) * (deviation - state["level"])
+        state["level"] += _share(passed, np.maximum(1.0, memory / _LEVELLED)) * (deviation - state["level"])
         moved = np.abs(state["level"] - state["held"]) > _SAME
         state["held"] = np.where(moved, state["level"], state["held"])
         strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE

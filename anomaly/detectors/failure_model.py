@@ -69,7 +69,7 @@ class FailureModel:
         scores: Floats = self.answer([tick], state).scores[0]
         return scores
 
-    def answer(self, ticks: Sequence[Tick], state: Columns) -> "Answers":
+    def answer(self, ticks: Sequence[Tick], state: Columns) -> Answers:
         """What it says at each of several ticks, one after the other: a model answers many at once far sooner."""
         rows = []
         for tick in ticks:

@@ -121,6 +121,17 @@ def test_a_level_that_stays_becomes_normal_and_is_judged_from_there() -> None:
     assert 1400 < told[2][1] < 1420
 
 
+@pytest.mark.parametrize("memory", ["2h", "7h"])
+def test_a_memory_of_a_few_ticks_keeps_what_it_follows_finite(memory: str) -> None:
+    values = noise(500)
+    values[300:, 0] += 5
+    judge = Judge(profile(PUMP.replace("{}", f"{{warm_up: 30h, memory: {memory}, smooth: 2h}}")))
+    state = judge.fresh(1)
+    hours = np.arange(len(values)) * 3_600_000_000
+    judge.run(Window(devices=np.array([1]), signals=("hum", "heat"), times=hours, values=values[:, None, :]), state)
+    assert np.abs(state.parts["baseline"]["level"]).max() < 5
+
+
 def test_wear_that_goes_on_is_never_taken_for_normal() -> None:
     values = noise(1600)
     values[400:, 0] += np.linspace(0, 24, 1200)
