@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from anomaly import examples, training
-from anomaly.examples import Known
+from anomaly.examples import Failed
 from anomaly.features import Features, Vocabulary
 from anomaly.finding import Change, FindingChange
 from anomaly.judgement import baselines, failures, intervals, nab, remaining
@@ -138,18 +138,21 @@ def learn(
             if len(window.times):
                 progress(int(window.times[-1]))
 
+    failed = Failed(device=device[told], component=component[told], time=time[told])
+    ticks = float((last - first)[devices].sum() / history.tick)
+    usual = examples.conditions_of(profile, windows(), failed, devices=devices, until=until, ticks=ticks)
     found = examples.collect(
         profile,
-        Features(profile, vocabulary),
+        Features(profile, vocabulary, usual),
         windows(),
-        Known(device=device[told], component=component[told], time=time[told]),
+        failed,
         devices=devices,
         until=until,
-        ticks=float((last - first)[devices].sum() / history.tick),
+        ticks=ticks,
         watched=last,
     )
     lead = rules.leads[0] / history.tick
-    return training.learn(profile, vocabulary, found, devices=len(devices), lead=lead, jobs=jobs)
+    return training.learn(profile, vocabulary, found, devices=len(devices), lead=lead, conditions=usual, jobs=jobs)
 
 
 def run(

@@ -5,12 +5,13 @@ readings lie below the band, 45 % and 45 % in its halves, 5 % above: the populat
 shares have moved from that, and beside it stands how many devices lie outside as a whole.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
+from anomaly.conditions import held
 from anomaly.features import Features, Matrix
 from anomaly.model import Model
 from core.profile import Profile
@@ -27,7 +28,7 @@ _LEAST = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalDrift:
-    """One signal. low, high: its band. index: population stability index. outside: the share of devices whose mean lies
+    """One signal, in usual conditions where the model corrects for them. low, high: its band. index: population stability index. outside: the share of devices whose mean lies
     outside the band; around 0.1 and less is as it was.
     """
 
@@ -98,12 +99,12 @@ class Tally:
     def take(self, windows: Iterable[Window]) -> None:
         """Counts the ticks of some devices."""
         total: Floats | None = None
-        for window in windows:
-            sums = np.stack([np.nansum(window.values, axis=0), np.isfinite(window.values).sum(axis=0)])
+        for measured, window in self._in_usual_conditions(windows):
+            sums = np.stack([np.nansum(measured, axis=0), np.isfinite(measured).sum(axis=0)])
             total = sums if total is None else total + sums
             self._codes |= {window.events.names[what] for what in set(window.events.what.tolist())}
             # As exact as the band is, or a value that is the band's edge would lie beside it.
-            values = window.values.astype(np.float32)
+            values = measured.astype(np.float32)
             for at, (low, middle, high) in enumerate(self._usual.T):
                 seen = values[:, :, at][np.isfinite(values[:, :, at])]
                 below, above = (seen < low).sum(), (seen > high).sum()
@@ -117,6 +118,22 @@ class Tally:
         self._measured += np.isfinite(means).sum(axis=0)
         means = means.astype(np.float32)
         self._outside += ((means < self._usual[0]) | (means > self._usual[2])).sum(axis=0)
+
+    def _in_usual_conditions(self, windows: Iterable[Window]) -> Iterator[tuple[Floats, Window]]:
+        """What was measured [T, D, S] as the model sees it, and the window that it is of."""
+        conditions = self.model.conditions
+        last: Floats | None = None
+        for window in windows:
+            if conditions is None:
+                yield window.values, window
+                continue
+            contexts, corrected = conditions.places(window.signals)
+            own = window.values[:, :, contexts]
+            context = held(own, np.full(own.shape[1:], np.nan) if last is None else last)
+            last = context[-1] if len(context) else last
+            values = window.values.copy()
+            values[:, :, corrected] = conditions.corrected(values[:, :, corrected], context)
+            yield values, window
 
     def drift(self, days: float) -> Drift:
         """What was counted, over so many days. A signal that the model or the devices do not know is left out."""

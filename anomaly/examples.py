@@ -9,20 +9,23 @@ from datetime import timedelta
 
 import numpy as np
 
+from anomaly.conditions import Conditions, held
 from anomaly.detector import fresh
 from anomaly.features import Features, Matrix
 from core.errors import InvalidInput
-from core.profile import Profile
+from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Ints, Window
 
 _MOST_ROWS = 300_000
 """Ticks of devices to learn from; of longer histories the healthy ticks are drawn."""
+_ENOUGH = 40_000
+"""Ticks of devices that tell what conditions make of signals."""
 _MOST_MISSING = 0.5
 """A feature that is not known for more than this share of the ticks before failures is not learnt from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Failed:
     """Failures of D devices: device, component: [N] positions. time: [N] microseconds since the epoch."""
 
     device: Ints
@@ -50,7 +53,7 @@ def collect(
     profile: Profile,
     features: Features,
     windows: Iterable[Window],
-    failed: Known,
+    failed: Failed,
     *,
     devices: Bools,
     until: int | None,
@@ -105,6 +108,47 @@ def collect(
     if not found:
         raise InvalidInput("there is no telemetry to learn from")
     return Examples(**{f: np.concatenate([getattr(e, f) for e in found]) for f in Examples.__dataclass_fields__})
+
+
+def conditions_of(
+    profile: Profile,
+    windows: Iterable[Window],
+    failed: Failed,
+    *,
+    devices: Bools,
+    until: int | None,
+    ticks: float,
+    seed: int = 0,
+) -> Conditions | None:
+    """From the ticks of some devices in a history that are farther than the horizon before a failure; takes what `collect`
+    takes. None where they explain nothing.
+    """
+    roles = {name: signal.role for name, signal in profile.signals.items()}
+    contexts = tuple(name for name, role in roles.items() if role is Role.CONTEXT)
+    if not contexts or not profile.measured:
+        return None
+    names = list(roles)
+    context_at, measured_at = ([names.index(name) for name in own] for own in (contexts, profile.measured))
+    tick, horizon = (length // timedelta(microseconds=1) for length in (profile.tick, profile.horizon))
+    share = min(1.0, _ENOUGH / max(ticks, 1.0))
+    chosen = np.random.default_rng(seed)
+    last = np.full((len(devices), len(contexts)), np.nan)
+    parts = []
+    for window in windows:
+        ends = window.times + tick
+        taken = window.heard & devices & (chosen.random(window.heard.shape) < share)
+        if until is not None:
+            taken &= (ends <= until)[:, None]
+        for device, time in zip(failed.device.tolist(), failed.time.tolist(), strict=True):
+            low, high = np.searchsorted(ends, (time - horizon, time))
+            taken[low:high, device] = False
+        context = held(window.values[:, :, context_at], last)
+        last = context[-1] if len(context) else last
+        parts.append((context[taken], window.values[:, :, measured_at][taken], np.nonzero(taken)[1]))
+    if not parts:
+        return None
+    context, values, device = (np.concatenate(own) for own in zip(*parts, strict=True))
+    return Conditions.learn(contexts, profile.measured, context, values, device)
 
 
 def known_enough(examples: Examples, horizon: float) -> Examples:

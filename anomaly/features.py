@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anomaly.conditions import Conditions
 from anomaly.detector import Columns, Field, Layout
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Marks, Tick
@@ -66,7 +67,7 @@ class Vocabulary:
 class Features:
     """Draws F numbers from each device's past. It holds no state of devices: `Columns` goes in and moves."""
 
-    def __init__(self, profile: Profile, vocabulary: Vocabulary) -> None:
+    def __init__(self, profile: Profile, vocabulary: Vocabulary, conditions: Conditions | None = None) -> None:
         tick = profile.tick.total_seconds()
         horizon = profile.horizon.total_seconds() / tick
         self._tick = round(tick * 1e6)
@@ -77,6 +78,9 @@ class Features:
         self._signals = tuple(profile.signals)
         self._components = tuple(profile.components)
         self._codes = vocabulary.codes
+        self._conditions = conditions
+        if conditions is not None:
+            self._contexts, self._corrected = conditions.places(self._signals)
         self._attributes = vocabulary.attributes
         # The attributes of a window are the same at all of its ticks: they are read once.
         self._told: Mapping[str, tuple[str, ...]] | None = None
@@ -132,7 +136,7 @@ class Features:
             state["code_n"] *= np.where(touched[:, None, None], fade, np.float32(1.0))
             self._count(tick.events, now, state)
         state["time"] = np.where(touched, now, state["time"])
-        self._measure(tick.values, now, state)
+        self._measure(self._in_usual_conditions(tick.values, now, state), now, state)
         if self._attributes and tick.attributes is not self._told:
             self._told, self._numbers_told = tick.attributes, self._numbers(tick.attributes, len(tick.heard))
         if self._attributes:
@@ -164,6 +168,30 @@ class Features:
                 state["attributes"],
             ]
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def shown(self, row: Matrix, signal: str, values: Floats) -> Floats:
+        """[N] values of a signal as its features hold them, as they would be measured in the conditions of a device's numbers, [F]."""
+        if self._conditions is None or signal not in self._conditions.signals:
+            return values
+        context = np.array(
+            [row[self.names.index(f"{name}.now")] for name in self._conditions.contexts], dtype=np.float64
+        )
+        whole = np.zeros((len(values), len(self._conditions.signals)))
+        at = self._conditions.signals.index(signal)
+        whole[:, at] = values
+        measured: Floats = self._conditions.as_measured(whole, context)[:, at]
+        return measured
+
+    def _in_usual_conditions(self, values: Floats, now: float, state: Columns) -> Floats:
+        if self._conditions is None:
+            return values
+        at = self._contexts
+        recent = now - state["seen_at"][:, at] <= self._spans[1]
+        last = np.where(recent, state["now"][:, at], np.nan)
+        context = np.where(np.isfinite(values[:, at]), values[:, at], last)
+        corrected = values.copy()
+        corrected[:, self._corrected] = self._conditions.corrected(values[:, self._corrected], context)
+        return corrected
 
     def _replace(self, replaced: Marks, now: float, state: Columns) -> None:
         for device, what in zip(replaced.device.tolist(), replaced.what.tolist(), strict=True):

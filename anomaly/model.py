@@ -17,6 +17,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from threadpoolctl import ThreadpoolController
 
 from anomaly import features
+from anomaly.conditions import Conditions
 from anomaly.features import Matrix, Vocabulary
 from core.errors import InvalidInput
 from core.profile import Profile
@@ -95,7 +96,7 @@ class Model:
     profile_hash: of the parts of the profile that its features rest on; a model is used with no other. horizon: ticks.
     usual: [3, F] the 5 %, 50 % and 95 % quantile of each feature in healthy time. factor: the threshold of the detectors
     that need no labels, against the profile's own; set from healthy history and the profile's budget. card: what a person wants to know
-    before it judges anything: data span, failures, figures.
+    before it judges anything: data span, failures, figures. conditions: what its features are corrected for, if anything.
     """
 
     version: str
@@ -107,6 +108,7 @@ class Model:
     components: Mapping[str, ComponentModel]
     card: Mapping[str, Any]
     factor: float = 1.0
+    conditions: Conditions | None = None
 
     def limited(self, factor: float) -> Self:
         """The same with limits at which scores are 1/factor of what they were."""
@@ -173,6 +175,7 @@ def dumps(model: Model) -> bytes:
         "attributes": {name: list(texts) for name, texts in model.vocabulary.attributes.items()},
         "usual": model.usual,
         "factor": model.factor,
+        "conditions": None if model.conditions is None else model.conditions.told(),
         "card": dict(model.card),
         "components": {
             name: {
@@ -212,6 +215,8 @@ def loads(packed: bytes, sha256: str) -> Model:
             if rest is None
             else Remaining(members=tuple(Quantiles(*member) for member in rest["members"]), margin=rest["margin"]),
         )
+    # Models that were stored before there were any have none.
+    conditions = told.get("conditions")
     vocabulary = Vocabulary(
         codes=tuple(told["codes"]), attributes={name: tuple(texts) for name, texts in told["attributes"].items()}
     )
@@ -225,4 +230,5 @@ def loads(packed: bytes, sha256: str) -> Model:
         components=components,
         card=told["card"],
         factor=told["factor"],
+        conditions=None if conditions is None else Conditions.of(conditions),
     )

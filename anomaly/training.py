@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
+from anomaly.conditions import Conditions
 from anomaly.examples import Examples, foreseen, known_enough, lives
 from anomaly.features import Features, Vocabulary
 from anomaly.fits import LARGE, SMALL, chance, rest, targets
@@ -73,6 +74,7 @@ def learn(
     *,
     devices: int,
     lead: float,
+    conditions: Conditions | None = None,
     jobs: int = 1,
     seed: int = 0,
 ) -> Learnt | None:
@@ -164,6 +166,7 @@ def learn(
             usual=usual,
             components=part,
             card=card,
+            conditions=conditions,
         )
         for part in parts
     ]

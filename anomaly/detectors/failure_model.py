@@ -48,7 +48,7 @@ class FailureModel:
     def __init__(self, profile: Profile, model: Model) -> None:
         self._profile = profile
         self._model = model
-        self._features = Features(profile, model.vocabulary)
+        self._features = Features(profile, model.vocabulary, model.conditions)
         self._parts = [model.components[name] for name in model.components]
         self.version = model.version
         self.layout: Layout = self._features.layout
@@ -149,8 +149,10 @@ class FailureModel:
             return None
         at = self._features.names.index(what)
         age = what.endswith(_AGES)
-        low, middle, high = (float(q) for q in self._model.usual[:, at])
-        seen = float(row[at])
+        told = np.array([*self._model.usual[:, at], row[at]], dtype=np.float64)
+        if signal:
+            told = self._features.shown(row, source, told)
+        low, middle, high, seen = told.tolist()
         if not np.isfinite(seen):
             return None
         hours = self._profile.tick / timedelta(hours=1) if age else 1.0

@@ -1,9 +1,16 @@
 """How far what devices send is from what a model learnt."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from anomaly.drift import FEWEST_DEVICES, Drift, SignalDrift, index
+from anomaly.conditions import Conditions, held
+from anomaly.drift import FEWEST_DEVICES, Drift, SignalDrift, Tally, index
+from anomaly.features import Features
+from core.profile import Profiles
+from telemetry.window import Window
+from tests.models import small_model
 
 
 def test_the_usual_shares_are_no_drift() -> None:
@@ -38,3 +45,37 @@ def test_few_devices_say_nothing_and_a_look_comes_back_as_it_was() -> None:
         {"signal": "heat", "unit": "Cel", "low": 1.0, "high": 2.0, "index": 0.7, "outside": 0.5}
     ]}  # fmt: skip
     assert Drift.of(told) == many
+
+
+def test_other_conditions_alone_are_no_drift_of_what_they_explain() -> None:
+    random = np.random.default_rng(1)
+    profile = Profiles()["fridge"]
+    names = list(profile.signals)
+    power, room = names.index("power"), names.index("ambient_temp")
+
+    def months(warmer: float, worn: float = 0.0) -> Window:
+        values = np.full((400, FEWEST_DEVICES, len(names)), np.nan)
+        # The room is measured every five ticks, and stays as it is meanwhile.
+        rooms = np.repeat(random.normal(20 + warmer, 2, (80, FEWEST_DEVICES)), 5, axis=0)
+        values[::5, :, room] = rooms[::5]
+        values[:, :, power] = 50 + 4 * (rooms - 20) + random.normal(worn, 1, rooms.shape)
+        times = np.arange(len(values)) * 600_000_000
+        return Window(devices=np.arange(FEWEST_DEVICES), signals=tuple(names), times=times, values=values)
+
+    usual = months(0)
+    device = np.tile(np.arange(FEWEST_DEVICES), len(usual.times))
+    measured = usual.values[:, :, [power]].reshape(-1, 1)
+    context = held(usual.values[:, :, [room]], np.full((FEWEST_DEVICES, 1), np.nan)).reshape(-1, 1)
+    found = Conditions.learn(("ambient_temp",), ("power",), context, measured, device)
+    assert found is not None
+    model = replace(small_model(profile, "compressor"), conditions=found)
+    band = np.quantile(found.corrected(measured, context), (0.05, 0.5, 0.95))
+    features = Features(profile, model.vocabulary).names
+    model.usual[:, features.index("power.now")] = band
+    model.usual[:, features.index("ambient_temp.now")] = np.nanquantile(context, (0.05, 0.5, 0.95))
+    shifted = {}
+    for name, window in {"usual": usual, "warm": months(6), "worn": months(0, 8)}.items():
+        tally = Tally(profile, model)
+        tally.take(window.cut(int(window.times[152])))
+        shifted[name] = {signal.signal for signal in tally.drift(7.0).signals if signal.shifted}
+    assert shifted == {"usual": set(), "warm": {"ambient_temp"}, "worn": {"power"}}

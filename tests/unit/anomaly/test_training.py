@@ -18,6 +18,7 @@ from anomaly.judgement.rules import HOUR, Rules
 from anomaly.model import dumps, hash_of, limit_at, loads, score_of
 from anomaly.training import Learnt
 from core.errors import InvalidInput
+from core.profile import Role
 from telemetry.recorded import RemainingLife
 from tests.failing import START, Fleet, fleet
 
@@ -227,3 +228,41 @@ def test_a_profile_that_means_something_else_has_another_hash(known: Fleet) -> N
     assert hash_of(longer) != hash_of(known.profile)
     titled = known.profile.model_copy(update={"title": known.profile.signals["heat"].title})
     assert hash_of(titled) == hash_of(known.profile)
+
+
+def test_what_the_operating_mode_does_to_a_signal_hides_no_failure() -> None:
+    known = fleet(24, seed=5)
+    random = np.random.default_rng(5)
+    mode = random.choice([0, 2, 3], known.values.shape[:2], p=[0.5, 0.3, 0.2])
+    level = np.array([0.0, 0.0, 40.0, -25.0])
+    values = np.stack([known.values[:, :, 0] + level[mode], mode.astype(float)], axis=2)
+    signals = known.profile.signals
+    as_context = signals["hum"].model_copy(update={"role": Role.CONTEXT, "component": None})
+    context = known.profile.model_copy(update={"signals": {**signals, "hum": as_context}})
+    rules = Rules(train_devices=tuple(range(0, 24, 2)))
+    recalls = {}
+    for name, profile in (("measure", known.profile), ("context", context)):
+        moded = replace(known, profile=profile, values=values, events=[])
+        recording, labels = moded.recording(), moded.labels()
+        learnt = backtest.learn(profile, recording, labels, rules)
+        assert learnt is not None
+        packed = dumps(learnt.model)
+        again = replace(learnt, model=loads(packed, hashlib.sha256(packed).hexdigest()))
+        outcome = backtest.run(profile, recording, labels, rules, learnt=again)
+        recalls[name] = next(row.recall for row in outcome.budgets if row.budget == 0.25)
+        if name == "measure":
+            assert again.model.conditions is None
+            continue
+        # What is told of the heat is what is measured in the mode the device is in.
+        told = [(c, e) for c in outcome.findings for e in c.evidence if e.signal == "heat"]
+        assert len(told) >= 10
+        for change, evidence in told:
+            now = level[mode[(change.at - START) // timedelta(hours=1) - 1, change.device]] + 50
+            assert evidence.normal_low is not None
+            assert evidence.normal_high is not None
+            assert evidence.normal_low - 3 < now < evidence.normal_high + 3
+            assert abs(evidence.seen - now) < 12
+    assert recalls["context"] is not None
+    assert recalls["measure"] is not None
+    assert recalls["context"] >= 0.9
+    assert recalls["measure"] <= 0.5

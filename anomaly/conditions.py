@@ -1,0 +1,223 @@
+"""What the conditions that a device works in (its context signals: weather, load, operating mode) make of its other signals,
+learnt from healthy time of a whole fleet. Models then see each value as it would be in usual conditions.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from sklearn.tree import DecisionTreeRegressor
+
+from telemetry.window import Floats, Ints
+
+_KINDS = (1, 8, 32)
+"""Conditions are told apart as at most so many kinds: of these the one that explains unknown devices best."""
+_FEWEST = 20
+"""Ticks that make a kind."""
+_BETTER = 0.05
+"""More kinds are taken where they leave a twentieth less of the variance unexplained, in the mean of the signals."""
+_EXPLAINED = 0.1
+"""A signal is corrected where conditions explain this share of its variance within devices that were not learnt from."""
+_FEWEST_DEVICES = 4
+_RIDGE = 1e-3
+"""Against slopes of contexts that hardly move: the ridge, as a share of the variance of a context."""
+_SHRUNK = 5.0
+"""The spread in a kind of conditions is taken to be as on the whole, as firmly as if that had been seen so many times."""
+_LEAST = 1e-9
+"""No spread is nothing."""
+_ROUNDS = 2
+"""Kinds and slopes are found by turns: so often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """K kinds of conditions, told apart by C context signals, and what S signals are in each of them.
+
+    contexts, signals: names. scale: [C] spread of each context. Kinds are the leaves of a tree of N nodes:
+    context, limit: [N] by which context, in its unit, a node parts, -1 at a leaf; below: [N, 2] the nodes at or below the limit
+    and above it; kind: [N] of a leaf, 0 being the most usual. centre: [K, C] mean contexts of each kind. mean, spread: [K, S] of each signal there. slope:
+    [C, S] how a signal moves as a context moves by its spread around the centre.
+    """
+
+    contexts: tuple[str, ...]
+    signals: tuple[str, ...]
+    scale: Floats
+    context: Ints
+    limit: Floats
+    below: Ints
+    kind: Ints
+    centre: Floats
+    mean: Floats
+    spread: Floats
+    slope: Floats
+
+    def places(self, signals: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Positions of the contexts and of the corrected signals among a profile's signals."""
+        names = list(signals)
+        return [names.index(name) for name in self.contexts], [names.index(name) for name in self.signals]
+
+    def corrected(self, values: Floats, context: Floats) -> Floats:
+        """What values [..., S] measured in contexts [..., C] would be in usual conditions. A context that is not known is
+        taken to be the most usual.
+        """
+        expected, spread = self.expected(context)
+        result: Floats = self.mean[0] + (values - expected) / spread * self.spread[0]
+        return result
+
+    def as_measured(self, values: Floats, context: Floats) -> Floats:
+        """The other way round: what is measured in contexts where it would be `values` in usual conditions."""
+        expected, spread = self.expected(context)
+        result: Floats = expected + (values - self.mean[0]) / self.spread[0] * spread
+        return result
+
+    def expected(self, context: Floats) -> tuple[Floats, Floats]:
+        """Mean and spread [..., S] of the signals in contexts [..., C]."""
+        context = np.where(np.isfinite(context), context, self.centre[0])
+        node = np.zeros(context.shape[:-1], dtype=np.int64)
+        while (parted := self.context[node] >= 0).any():
+            own = np.take_along_axis(context, self.context[node][..., None], axis=-1)[..., 0]
+            node = np.where(parted, self.below[node, (own > self.limit[node]).astype(np.int64)], node)
+        kind = self.kind[node]
+        return self.mean[kind] + (context - self.centre[kind]) / self.scale @ self.slope, self.spread[kind]
+
+    @classmethod
+    def learn(
+        cls, contexts: tuple[str, ...], signals: tuple[str, ...], context: Floats, values: Floats, device: Ints
+    ) -> Self | None:
+        """From N healthy ticks of devices; None where conditions explain no signal, or too few devices are known to say so.
+
+        context: [N, C]. values: [N, S]. NaN where not known. device: [N].
+        """
+        devices, device = np.unique(device, return_inverse=True)
+        if len(devices) < _FEWEST_DEVICES:
+            return None
+        kinds, left = 0, np.ones(len(signals))
+        for tried in _KINDS:
+            parts = []
+            for part in (device % 2 == 0, device % 2 == 1):
+                expected, _ = cls._fit(contexts, signals, context[part], values[part], tried).expected(context[~part])
+                parts.append(_unexplained(values[~part], expected, device[~part]))
+            most = np.maximum(*parts)
+            if np.log(most).clip(max=0.0).mean() < np.log(left).clip(max=0.0).mean() - _BETTER:
+                kinds, left = tried, most
+        some = left <= 1.0 - _EXPLAINED
+        if not some.any():
+            return None
+        names = tuple(name for name, own in zip(signals, some, strict=True) if own)
+        return cls._fit(contexts, names, context, values[:, some], kinds)
+
+    @classmethod
+    def _fit(
+        cls, contexts: tuple[str, ...], signals: tuple[str, ...], context: Floats, values: Floats, kinds: int
+    ) -> Self:
+        known = np.isfinite(context)
+        middle = [np.median(context[own, at]) if own.any() else 0.0 for at, own in enumerate(known.T)]
+        context = np.where(known, context, middle)
+        spread = context.std(axis=0)
+        scale = np.where(spread > 0, spread, 1.0)
+        whole = _standard(values)
+        fewest = _FEWEST if kinds > 1 else len(whole)
+        tree = DecisionTreeRegressor(max_leaf_nodes=max(kinds, 2), min_samples_leaf=fewest, random_state=0)
+        away = context / scale
+        slope = np.zeros((len(contexts), len(signals)))
+        for _ in range(_ROUNDS):
+            # Once what moves evenly with the contexts is known, the tree need not tell that in steps.
+            leaf = tree.fit(context, whole - away @ slope).apply(context)
+            slope = _slopes(whole, away, np.unique(leaf, return_inverse=True)[1])
+        parts = tree.tree_
+        times = np.bincount(leaf, minlength=parts.node_count)
+        leaves = np.argsort(-times, kind="stable")[: np.count_nonzero(times)]
+        kind_of = np.zeros(parts.node_count, dtype=np.int64)
+        kind_of[leaves] = np.arange(len(leaves))
+        kind = kind_of[leaf]
+        times = times[leaves][:, None]
+        centre = np.stack([np.bincount(kind, own) for own in context.T], axis=1) / times
+        found = [_signal(own, kind, (context - centre[kind]) / scale, len(leaves)) for own in values.T]
+        mean, spread, slope = (np.stack(part, axis=1) for part in zip(*found, strict=True))
+        return cls(
+            contexts=contexts,
+            signals=signals,
+            scale=scale,
+            context=np.maximum(parts.feature, -1).astype(np.int64),
+            limit=parts.threshold,
+            below=np.stack([parts.children_left, parts.children_right], axis=1),
+            kind=kind_of,
+            centre=centre,
+            mean=mean,
+            spread=spread,
+            slope=slope,
+        )
+
+    def told(self) -> dict[str, object]:
+        """As plain lists and arrays, to be stored."""
+        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
+
+    @classmethod
+    def of(cls, told: dict[str, object]) -> Self:
+        """From what `told` gave."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})  # type: ignore[arg-type]
+
+
+def _standard(values: Floats) -> Floats:
+    """[N, S] signals in spreads from their mean, 0 where they were not measured."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice|Degrees of freedom", RuntimeWarning)
+        spread = np.nanstd(values, axis=0)
+        standard = np.nan_to_num((values - np.nanmean(values, axis=0)) / np.where(spread > 0, spread, 1.0))
+    return np.asarray(standard, dtype=np.float64)
+
+
+def _slopes(values: Floats, away: Floats, kind: Ints) -> Floats:
+    """[C, S] how signals move with contexts within kinds of conditions; values: [N, S], away: [N, C], kind: [N]."""
+    times = np.bincount(kind)[:, None]
+
+    def within(columns: Floats) -> Floats:
+        means = np.stack([np.bincount(kind, own) for own in columns.T], axis=1) / times
+        rest: Floats = columns - means[kind]
+        return rest
+
+    x, y = within(away), within(values)
+    return np.asarray(np.linalg.solve(x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y), dtype=np.float64)
+
+
+def _signal(values: Floats, kind: Ints, away: Floats, kinds: int) -> tuple[Floats, Floats, Floats]:
+    """Mean and spread [K] of a signal in each kind of conditions, and its slopes [C]."""
+    seen = np.isfinite(values)
+    y, kind, away = values[seen], kind[seen], away[seen]
+    if not len(y):
+        return np.zeros(kinds), np.ones(kinds), np.zeros(away.shape[1])
+    times = np.bincount(kind, minlength=kinds)
+    mean = np.where(times > 0, np.bincount(kind, y, minlength=kinds) / np.maximum(times, 1), y.mean())
+    ridge = _RIDGE * len(y) * np.eye(away.shape[1])
+    slope = np.linalg.solve(away.T @ away + ridge, away.T @ (y - mean[kind]))
+    rest = (y - mean[kind] - away @ slope) ** 2
+    whole = max(float(rest.mean()), _LEAST**2)
+    spread = np.sqrt((np.bincount(kind, rest, minlength=kinds) + _SHRUNK * whole) / (times + _SHRUNK))
+    return mean, spread, np.asarray(slope, dtype=np.float64)
+
+
+def _unexplained(values: Floats, expected: Floats, device: Ints) -> Floats:
+    """[S] the share of each signal's variance within devices that is not explained; values, expected: [N, S], device: [N]."""
+    shares = np.ones(values.shape[1])
+    for at, (own, told) in enumerate(zip(values.T, expected.T, strict=True)):
+        seen = np.isfinite(own)
+        whole = _within(own[seen], device[seen])
+        if whole > 0:
+            shares[at] = max(_within(own[seen] - told[seen], device[seen]) / whole, _LEAST)
+    return shares
+
+
+def _within(values: Floats, device: Ints) -> float:
+    """The sum of squares of values around the mean of their device."""
+    times = np.maximum(np.bincount(device), 1)
+    return float(((values - (np.bincount(device, values) / times)[device]) ** 2).sum())
+
+
+def held(context: Floats, last: Floats) -> Floats:
+    """[T, D, C] the newest known value at each of T ticks, from those of the ticks [T, D, C] and before them [D, C]."""
+    whole = np.concatenate([last[None], context])
+    at = np.where(np.isfinite(whole), np.arange(len(whole))[:, None, None], 0)
+    newest: Floats = np.take_along_axis(whole, np.maximum.accumulate(at, axis=0), axis=0)[1:]
+    return newest
