@@ -29,11 +29,10 @@ _REST: dict[str, Any] = {
 
 
 def chance(
-    examples: Examples, component: int, devices: Bools, reach: float, size: Mapping[str, Any], texts: Bools, seed: int
+    examples: Examples, component: int, shown: Bools, reach: float, size: Mapping[str, Any], texts: Bools, seed: int
 ) -> HistGradientBoostingClassifier:
-    """A classifier of the ticks that are within reach of a failure, learnt from some of the devices."""
-    member = devices[examples.device]
-    near = examples.remaining[:, component] <= reach
+    """A classifier of the ticks that are within reach of a failure, learnt from those of the examples that it is shown, [N]."""
+    near = examples.remaining[shown, component] <= reach
     together = {"min_samples_leaf": max(20, round(_TOGETHER * reach))}
     # Small steps over some of the features at a time. Without weights, which boosting takes several times as long with:
     # calibration brings the drawing of examples back in.
@@ -45,7 +44,7 @@ def chance(
         early_stopping=False,
         random_state=seed,
         **{**together, **size},
-    ).fit(_told(examples.rows[member]), near[member])
+    ).fit(_told(examples.rows[shown]), near)
 
 
 def rest(examples: Examples, component: int, devices: Bools, horizon: float, texts: Bools, seed: int) -> Quantiles:

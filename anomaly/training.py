@@ -38,6 +38,8 @@ _REACHES = (1 / 2, 1 / 4, 1 / 8)
 """How early signs show differs, and few failures do not say how early: members look within all of the horizon or a share of it,
 and speak together.
 """
+_ENOUGH = 60_000
+"""Healthy ticks that a member is shown."""
 _INSIDE = 0.8
 """Share of true lives that P10 to P90 is to hold."""
 
@@ -100,14 +102,14 @@ def learn(
     farthest = [_Design(folds, horizon) for folds in _NEXT]
     enough = [at for at in known if lives_of[at] >= _FEWEST_LIVES]
 
+    shown = {own: _shown(examples, own, horizon, fold_of, seed) for at in known for own in {*designs[at], *farthest}}
+
     # One pool for all of it: the examples are handed to the workers once.
     with Parallel(n_jobs=jobs) as run:
 
         def fitted(asked: Mapping[int, Sequence[_Design]], size: Mapping[str, Any]) -> dict[int, Members]:
             each = [(at, design) for at in asked for design in asked[at]]
-            fits = run(
-                delayed(chance)(examples, at, ~own.knows_not(fold_of), own.reach, size, texts, seed) for at, own in each
-            )
+            fits = run(delayed(chance)(examples, at, shown[own], own.reach, size, texts, seed) for at, own in each)
             by = dict(zip(each, fits, strict=True))
             return {at: tuple((own, by[at, own]) for own in asked[at]) for at in asked}
 
@@ -171,6 +173,17 @@ def learn(
         for part in parts
     ]
     return Learnt(model=models[0], folds=tuple(models[1:]), fold_of=fold_of)
+
+
+def _shown(examples: Examples, design: _Design, horizon: float, fold_of: Ints, seed: int) -> Bools:
+    """[N] what a member learns from: all that leads up to failures of the devices it may know, and as much of healthy time as is
+    enough. Of more, each member is shown other ticks, so together they know them all.
+    """
+    there = ~design.knows_not(fold_of)[examples.device]
+    healthy = np.nonzero(there & (examples.remaining > horizon).all(axis=1))[0]
+    order = np.random.default_rng((seed, *design.folds, round(design.reach))).permutation(len(healthy))
+    there[healthy[order[_ENOUGH:]]] = False
+    return there
 
 
 def _not_knowing(members: Sequence[Quantiles], fold: int) -> tuple[Quantiles, ...]:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from anomaly import backtest
+from anomaly import backtest, training
 from anomaly.backtest import Labels
 from anomaly.detector import fresh
 from anomaly.features import Features
@@ -35,7 +35,12 @@ def learnt(known: Fleet) -> Learnt:
     return found
 
 
-def test_devices_that_were_not_learnt_from_are_warned_in_time(known: Fleet) -> None:
+@pytest.mark.parametrize("shown", [60_000, 400])
+def test_devices_that_were_not_learnt_from_are_warned_in_time(
+    known: Fleet, monkeypatch: pytest.MonkeyPatch, shown: int
+) -> None:
+    # Whether a member is shown all of the healthy ticks or one in ten.
+    monkeypatch.setattr(training, "_ENOUGH", shown)
     rules = Rules(train_devices=tuple(range(0, 12, 2)))
     recording, labels = known.recording(), known.labels()
     found = backtest.learn(known.profile, recording, labels, rules)
