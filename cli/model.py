@@ -165,6 +165,8 @@ def _show_card(console: Console, entry: Entry) -> None:
             console.print(f"  findings a device-month {name.replace('_', ' ')}: {_figure(value)}")
     for name, own in (card.get("components") or {}).items():
         console.print(f"  {name}: {own.get('failures', '?')} failures")
+    if corrected := card.get("corrected"):
+        console.print(f"seen in usual conditions, by {', '.join(corrected['by'])}: {', '.join(corrected['signals'])}")
 
 
 def _show_drift(console: Console, standing: Standing) -> None:

@@ -203,6 +203,9 @@ def _card(profile: Profile, history: History, outcome: Outcome, model: Model) ->
         "findings": None if model.components else _costs(outcome, row),
         "components": dict(model.card),
         "features": list(Features(profile, model.vocabulary).names),
+        "corrected": None
+        if model.conditions is None
+        else {"by": list(model.conditions.contexts), "signals": list(model.conditions.signals)},
         "figures": None
         if row is None or not row.failures
         else {
@@ -240,6 +243,11 @@ def show(model: Model, console: Console) -> None:
     for name, own in model.components.items():
         table.add_row(name, str(card["components"][name]["failures"]), "yes" if own.remaining else "too few lives")
     console.print(table)
+    if (corrected := card["corrected"]) is not None:
+        console.print(
+            f"Seen in usual conditions, by {', '.join(corrected['by'])}: {', '.join(corrected['signals'])}",
+            soft_wrap=True,
+        )
 
 
 def _rate(found: float | None) -> str:

@@ -77,6 +77,8 @@ def seed_models(database: Database, now: datetime) -> None:
     with database.transaction() as c:
         for back, components in ((60, ("compressor",)), (25, ("compressor",)), (12, ("compressor", "evaporator_fan"))):
             model = small_model(fridge, *components)
+            corrected = {"by": ["ambient_temp", "door_open"], "signals": ["cabinet_temp", "power"]}
+            model = replace(model, card={**model.card, "corrected": corrected})
             at = now - back * day
             entry = registry.add(c, model, actor="forewarn train", reason="trained", now=at)
             if back != 12:

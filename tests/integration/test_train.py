@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from distributed import LocalCluster
@@ -45,6 +46,16 @@ def test_a_cluster_learns_what_one_machine_learns(folder: Path, cluster: str) ->
     here = train(*FILES, "--jobs", "1")
     assert "heater" in here
     assert train(*FILES, "--dask", cluster) == here
+
+
+def test_it_says_what_conditions_explain(folder: Path) -> None:
+    known = fleet(8, 480)
+    known.values[:, :, 1] = np.random.default_rng(1).choice([0, 3], known.values.shape[:2])
+    known.values[:, :, 0] += 10 * known.values[:, :, 1]
+    known.write(folder)
+    profile = folder / "box.yaml"
+    profile.write_text(profile.read_text().replace("component: fan}", "role: context}"))
+    assert "Seen in usual conditions, by hum: heat" in train(*FILES, "--jobs", "1")
 
 
 def test_a_cluster_that_is_not_there_is_named(folder: Path) -> None:
