@@ -101,7 +101,7 @@ def test_the_pages_show_list_card_and_what_was_decided(client: TestClient) -> No
         assert text in page
     page = read(client, f"/models/fridge/{SHADOW}")
     for text in ("97%", "Beside what is live", "Both found one fault; the shadow was 19 h earlier", "0.61 shifted", "E99",
-                 "Evaporator fan", "compressor_vibration.trend", "Let it judge", "Seen as in usual conditions: Cabinet temperature,"):  # fmt: skip
+                 "Evaporator fan", "compressor_vibration.trend", "Let it judge", "usual conditions: Cabinet temperature, Electric power (by Room"):  # fmt: skip
         assert text in page, text
     refused = client.post(f"/models/fridge/{SHADOW}/stage", data={"to": "live", "reason": "  "})
     assert refused.status_code == 409
