@@ -27,6 +27,10 @@ _SHRUNK = 5.0
 """The spread in a kind of conditions is taken to be as on the whole, as firmly as if that had been seen so many times."""
 _LEAST = 1e-9
 """No spread is nothing."""
+_TRIMMED = 1e-3
+"""This share of the values at each end may be anything: they count as the last one before."""
+_BEYOND = 2.0
+"""A context is followed as far as so many of its spreads beyond what was seen."""
 _ROUNDS = 2
 """Kinds and slopes are found by turns: so often."""
 
@@ -35,15 +39,16 @@ _ROUNDS = 2
 class Conditions:
     """K kinds of conditions, told apart by C context signals, and what S signals are in each of them.
 
-    contexts, signals: names. scale: [C] spread of each context. Kinds are the leaves of a tree of N nodes:
-    context, limit: [N] by which context, in its unit, a node parts, -1 at a leaf; below: [N, 2] the nodes at or below the limit
-    and above it; kind: [N] of a leaf, 0 being the most usual. centre: [K, C] mean contexts of each kind. mean, spread: [K, S] of each signal there. slope:
-    [C, S] how a signal moves as a context moves by its spread around the centre.
+    contexts, signals: names. scale: [C] spread of each context. known: [2, C] its least and greatest value. Kinds are the leaves
+    of a tree of N nodes: context, limit: [N] by which context, in its unit, a node parts, -1 at a leaf; below: [N, 2] the nodes
+    at or below the limit and above it; kind: [N] of a leaf, 0 being the most usual. centre: [K, C] mean contexts of each kind.
+    mean, spread: [K, S] of each signal there. slope: [C, S] how a signal moves as a context moves by its spread around the centre.
     """
 
     contexts: tuple[str, ...]
     signals: tuple[str, ...]
     scale: Floats
+    known: Floats
     context: Ints
     limit: Floats
     below: Ints
@@ -75,6 +80,9 @@ class Conditions:
     def expected(self, context: Floats) -> tuple[Floats, Floats]:
         """Mean and spread [..., S] of the signals in contexts [..., C]."""
         context = np.where(np.isfinite(context), context, self.centre[0])
+        # Slopes hold a little beyond what was seen, not as far as a broken sensor may go.
+        beyond = _BEYOND * self.scale
+        context = np.clip(context, self.known[0] - beyond, self.known[1] + beyond)
         node = np.zeros(context.shape[:-1], dtype=np.int64)
         while (parted := self.context[node] >= 0).any():
             own = np.take_along_axis(context, self.context[node][..., None], axis=-1)[..., 0]
@@ -91,6 +99,7 @@ class Conditions:
         context: [N, C]. values: [N, S]. NaN where not known. device: [N].
         """
         devices, device = np.unique(device, return_inverse=True)
+        context, values = _trimmed(context), _trimmed(values)
         if len(devices) < _FEWEST_DEVICES:
             return None
         kinds, left = 0, np.ones(len(signals))
@@ -140,6 +149,7 @@ class Conditions:
             contexts=contexts,
             signals=signals,
             scale=scale,
+            known=np.stack([context.min(axis=0), context.max(axis=0)]),
             context=np.maximum(parts.feature, -1).astype(np.int64),
             limit=parts.threshold,
             below=np.stack([parts.children_left, parts.children_right], axis=1),
@@ -158,6 +168,14 @@ class Conditions:
     def of(cls, told: dict[str, object]) -> Self:
         """From what `told` gave."""
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})  # type: ignore[arg-type]
+
+
+def _trimmed(columns: Floats) -> Floats:
+    """[N, S] the same without what is far out for once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        low, high = np.nanquantile(columns, (_TRIMMED, 1.0 - _TRIMMED), axis=0)
+    return np.clip(columns, low, high)
 
 
 def _standard(values: Floats) -> Floats:

@@ -56,6 +56,8 @@ def judge(one: Set, data: Path) -> tuple[list[Outcome], Profile, float]:
     )
     if one.devices:
         history = history.of([name for name in history.devices if name.startswith(one.devices)])
+    if one.over is not None:
+        history = one.over(history)
     labels = labels_of(
         profile,
         history,

@@ -10,7 +10,9 @@ from pathlib import Path
 from anomaly.backtest import Outcome
 from anomaly.judgement.failures import BUDGETS, Row
 from anomaly.judgement.rules import Rules, duration, length
+from benchmarks.recorded.conditions import six
 from core.profile import SHIPPED
+from telemetry.recorded import Recording
 
 _HERE = Path(__file__).parent
 
@@ -46,7 +48,8 @@ class Set:
     """A recorded set: folder, profile, rules, what it is judged against. devices: only those whose names begin so.
 
     learn: `halves`, each half of the devices by models of the other; or a part of the names of those to learn from.
-    windows: more telemetry that is only learnt from. eventful: there is no telemetry but events alone.
+    windows: more telemetry that is only learnt from. eventful: there is no telemetry but events alone. over: what is made of the
+    recording before it is judged.
     """
 
     folder: str
@@ -62,6 +65,7 @@ class Set:
     learn: str = ""
     windows: str = ""
     eventful: bool = False
+    over: Callable[[Recording], Recording] | None = None
 
 
 def _pooled(rows: Sequence[Row], months: Sequence[float], field: str) -> float | None:
@@ -229,4 +233,12 @@ SETS: Mapping[str, Set] = {
     ),
     "cmapss_fd001": _engines("FD001", 10.5),
     "cmapss_fd003": _engines("FD003", 10.0),
+    "cmapss_six_conditions": replace(
+        _engines("FD001", 10.5),
+        over=six,
+        goals=(
+            Goal(name="RMSE, in six conditions", figure=_of("life", "rmse")),
+            Goal(name="inside P10..P90", figure=_of("life", "inside_p10_p90")),
+        ),
+    ),
 }

@@ -53,6 +53,19 @@ def test_what_tells_devices_apart_alone_explains_nothing() -> None:
     assert Conditions.learn(("mode", "room"), ("level", "other"), context, values, device) is None
 
 
+def test_what_is_far_out_for_once_moves_nothing() -> None:
+    context, values, device = ticks()
+    wild = values.copy()
+    wild[7, 0] = 1e9
+    odd = context.copy()
+    odd[11, 1] = -1e6
+    plain, other = learnt(context, values, device), learnt(odd, wild, device)
+    now, where = np.array([[900.0]]), np.array([[3.0, 24.0]])
+    assert other.corrected(now, where) == pytest.approx(plain.corrected(now, where), abs=0.5)
+    # A broken sensor of the room, later: as if it were a little warmer than ever.
+    assert np.abs(plain.corrected(now, np.array([[3.0, 1e9]])) - plain.corrected(now, np.array([[3.0, 37.0]]))) < 12
+
+
 def test_too_few_devices_tell_nothing_of_others() -> None:
     assert Conditions.learn(("mode", "room"), ("level", "other"), *ticks(devices=3)) is None
     context, values, device = ticks(devices=4)

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.recorded.__main__ import hand_set, main
+from benchmarks.recorded.conditions import six
 from benchmarks.recorded.sets import SETS, Goal
 from core.profile import load
+from telemetry.recorded import Recording
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -30,6 +32,25 @@ def test_goals() -> None:
     goal = Goal(name="x", figure=lambda _: None, least=0.75, most=0.85)
     assert [goal.met(value) for value in (0.7, 0.8, 0.9, None)] == [False, True, False, False]
     assert Goal(name="x", figure=lambda _: None).met(1.0) is None
+
+
+def test_six_conditions_move_sensors_and_change_nothing_within_one() -> None:
+    random = np.random.default_rng(4)
+    plain = Recording(
+        devices=("a",),
+        signals=("op1", "s2", "op2"),
+        device=np.zeros(600, dtype=np.int64),
+        times=np.arange(600) * 3_600_000_000,
+        values=random.normal([0.0, 50.0, 0.0], [0.001, 2.0, 0.001], (600, 3)),
+        tick=3_600_000_000,
+    )
+    laid = six(plain)
+    flown = np.round(laid.values[:, 0])
+    assert sorted(set(flown.tolist())) == [0, 10, 20, 25, 35, 42]
+    for altitude in set(flown.tolist()):
+        own = flown == altitude
+        assert np.corrcoef(laid.values[own, 1], plain.values[own, 1])[0, 1] == pytest.approx(1.0)
+    assert laid.values[:, 1].std() > 20 * plain.values[:, 1].std()
 
 
 def test_it_runs_on_a_folder(tmp_path: Path) -> None:
