@@ -28,8 +28,8 @@ _LEAST = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalDrift:
-    """One signal, in usual conditions where the model corrects for them. low, high: its band. index: population stability index. outside: the share of devices whose mean lies
-    outside the band; around 0.1 and less is as it was.
+    """One signal, in usual conditions where the model corrects for them. low, high: its band. index: population stability
+    index. outside: the share of devices whose mean lies outside the band; around 0.1 and less is as it was.
     """
 
     signal: str

@@ -177,7 +177,7 @@ def learn(
 
 def _shown(examples: Examples, design: _Design, horizon: float, fold_of: Ints, seed: int) -> Bools:
     """[N] what a member learns from: all that leads up to failures of the devices it may know, and as much of healthy time as is
-    enough. Of more, each member is shown other ticks, so together they know them all.
+    enough. Of more, each member is shown ticks drawn for itself, so together they know nearly all.
     """
     there = ~design.knows_not(fold_of)[examples.device]
     healthy = np.nonzero(there & (examples.remaining > horizon).all(axis=1))[0]

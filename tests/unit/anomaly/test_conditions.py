@@ -80,6 +80,9 @@ def test_signals_and_contexts_that_are_hardly_ever_there_do_no_harm() -> None:
     found = learnt(context, values, device)
     assert found.signals == ("level",)
     assert found.corrected(np.array([[900.0]]), np.array([[3.0, np.nan]]))[0, 0] < 300
+    # Devices that only send events measure nothing at all.
+    nothing = np.full((len(device), 2), np.nan)
+    assert Conditions.learn(("mode", "room"), ("level", "other"), nothing, nothing, device) is None
 
 
 def test_the_newest_known_context_holds() -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import skops.io
 
 from anomaly import backtest, training
 from anomaly.backtest import Labels
@@ -220,6 +221,16 @@ def test_a_stored_model_judges_as_before_and_a_changed_one_is_refused(known: Fle
     strange = dumps(replace(learnt.model, card={"call": partial(eval, "1 + 1")}))
     with pytest.raises(InvalidInput, match=r"builtins\.eval"):
         loads(strange, hashlib.sha256(strange).hexdigest())
+
+
+def test_a_model_that_was_stored_before_conditions_were_learnt_is_read(learnt: Learnt) -> None:
+    packed = dumps(learnt.model)
+    told = skops.io.loads(packed, trusted=skops.io.get_untrusted_types(data=packed))
+    older = skops.io.dumps({name: part for name, part in told.items() if name != "conditions"})
+    again = loads(older, hashlib.sha256(older).hexdigest())
+    assert again.conditions is None
+    rows = np.random.default_rng(0).normal(50, 5, (20, learnt.model.usual.shape[1])).astype(np.float32)
+    assert np.array_equal(again.components["heater"].chance(rows), learnt.model.components["heater"].chance(rows))
 
 
 def test_a_limit_moves_scores_by_its_factor() -> None:
