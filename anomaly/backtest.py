@@ -10,9 +10,6 @@ from typing import Protocol
 
 import numpy as np
 
-from anomaly import examples, training
-from anomaly.examples import Failed
-from anomaly.features import Features, Vocabulary
 from anomaly.finding import Change, FindingChange
 from anomaly.judgement import baselines, failures, intervals, nab, remaining
 from anomaly.judgement.alarms import FACTORS, LIVE, Alarms, Exposure, Part, Sweep
@@ -22,7 +19,10 @@ from anomaly.judgement.intervals import IntervalFigures
 from anomaly.judgement.remaining import LifeFigures
 from anomaly.judgement.rules import HOUR, Rules
 from anomaly.judgement.scale import Parts, Scale, beside
-from anomaly.training import Learnt
+from anomaly.learning import examples, training
+from anomaly.learning.examples import Failed
+from anomaly.learning.features import Features, Vocabulary
+from anomaly.learning.training import Learnt
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.recorded import Intervals, RemainingLife

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from anomaly.conditions import held
-from anomaly.features import Features, Matrix
-from anomaly.model import Model
+from anomaly.learning.conditions import held
+from anomaly.learning.features import Features, Matrix
+from anomaly.learning.model import Model
 from core.profile import Profile
 from telemetry.window import Floats, Ints, Window
 

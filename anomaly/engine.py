@@ -16,7 +16,7 @@ from anomaly.finding import Change, FindingChange, moment
 from anomaly.judge import Judge
 from anomaly.judging import LOOK_BACK, Horizon
 from anomaly.known import SHADOW, Known
-from anomaly.model import hash_of
+from anomaly.learning.model import hash_of
 from anomaly.progress import Judged
 from anomaly.registry import Stage
 from core import log

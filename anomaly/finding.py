@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from anomaly.detector import Prognosis, SignalEvidence
-from anomaly.features import MAINTAINED
+from anomaly.learning.features import MAINTAINED
 from core import units
 from core.profile import Profile
 

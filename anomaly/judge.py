@@ -20,9 +20,9 @@ from anomaly.detectors.sensors import COMPONENT as SENSORS
 from anomaly.detectors.sensors import Sensors
 from anomaly.detectors.sensors import failure_mode as sensor_fault
 from anomaly.episodes import Episodes
-from anomaly.features import Matrix
 from anomaly.finding import Change, FindingChange, moment, sentence
-from anomaly.model import Model
+from anomaly.learning.features import Matrix
+from anomaly.learning.model import Model
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints, Tick, Window
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from psycopg.types.json import Jsonb
 
 from anomaly.drift import Drift
-from anomaly.model import Model, dumps, loads
+from anomaly.learning.model import Model, dumps, loads
 from core.database import Connection, Queries
 from core.errors import Conflict, NotFound
 

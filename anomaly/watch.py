@@ -7,7 +7,7 @@ import numpy as np
 
 from anomaly import registry
 from anomaly.drift import Drift, Tally
-from anomaly.model import hash_of
+from anomaly.learning.model import hash_of
 from anomaly.registry import Entry
 from core import log
 from core.database import Connection, Database

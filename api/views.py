@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from anomaly.features import MAINTAINED
+from anomaly.learning.features import MAINTAINED
 from core import units
 from core.database import Row
 from core.profile import Playbook, Profile

@@ -18,12 +18,12 @@ from rich.table import Table
 from anomaly import backtest as engine
 from anomaly import registry
 from anomaly.backtest import History, Labels, Outcome
-from anomaly.features import Features, Vocabulary
 from anomaly.finding import moment
 from anomaly.judgement.alarms import FACTORS, MONTH
 from anomaly.judgement.failures import BUDGETS, Row
 from anomaly.judgement.rules import Length, Rules, duration
-from anomaly.model import Model, hash_of
+from anomaly.learning.features import Features, Vocabulary
+from anomaly.learning.model import Model, hash_of
 from cli.history import Files, bars, opened, profile_of
 from core import log
 from core.clock import utc_now

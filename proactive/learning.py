@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from anomaly.training import FEWEST
+from anomaly.learning.training import FEWEST
 
 _MORE = 1.25
 """So many times the failures that the newest model knew are worth a new one."""

@@ -8,7 +8,7 @@ from typing import Any
 from anomaly import registry
 from anomaly.detectors.failure_model import FailureModel
 from anomaly.drift import Drift
-from anomaly.model import hash_of
+from anomaly.learning.model import hash_of
 from anomaly.registry import Entry, Stage, StageChange
 from core import log
 from core.clock import Clock

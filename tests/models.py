@@ -10,8 +10,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from anomaly import registry
 from anomaly.drift import Drift, SignalDrift
-from anomaly.features import Features, Vocabulary
-from anomaly.model import ComponentModel, Model, Quantiles, Remaining, hash_of
+from anomaly.learning.features import Features, Vocabulary
+from anomaly.learning.model import ComponentModel, Model, Quantiles, Remaining, hash_of
 from core.database import Database
 from core.profile import Profile, Profiles
 

@@ -10,7 +10,7 @@ from anomaly.detectors.fleet import Fleet
 from anomaly.detectors.limits import Limits
 from anomaly.detectors.sensors import Sensors
 from anomaly.detectors.surprise import Surprise
-from anomaly.model import Model
+from anomaly.learning.model import Model
 from core.profile import Profile
 
 REGISTRY: dict[str, Callable[[Profile], Detector]] = {

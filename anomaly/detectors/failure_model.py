@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.detector import Columns, Layout, Prognosis, SignalEvidence, Track
-from anomaly.features import Features, Matrix
-from anomaly.model import Model, log_odds
+from anomaly.learning.features import Features, Matrix
+from anomaly.learning.model import Model, log_odds
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints, Tick
 

@@ -7,7 +7,7 @@ from anomaly.judge import Judge, Record
 from anomaly.judgement import remaining
 from anomaly.judgement.remaining import LifeFigures, Prognoses
 from anomaly.judgement.rules import Rules
-from anomaly.training import Learnt
+from anomaly.learning.training import Learnt
 from core.profile import Profile
 from telemetry.recorded import RemainingLife
 from telemetry.window import Floats, Ints, Window

@@ -15,7 +15,7 @@ from anomaly.engine import DetectionEngine, Turn
 from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.rules import Length, Rules
-from anomaly.model import Model
+from anomaly.learning.model import Model
 from cli.history import labels_of, recorded_of
 from core.database import Database
 from core.profile import Profile, parse

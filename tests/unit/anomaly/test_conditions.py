@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anomaly.conditions import Conditions, held
+from anomaly.learning.conditions import Conditions, held
 from telemetry.window import Floats, Ints
 
 LEVEL, WIDTH = np.array([20.0, 900.0, -50.0]), np.array([1.0, 4.0, 0.5])

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anomaly.conditions import Conditions, held
 from anomaly.drift import FEWEST_DEVICES, Drift, SignalDrift, Tally, index
-from anomaly.features import Features
+from anomaly.learning.conditions import Conditions, held
+from anomaly.learning.features import Features
 from core.profile import Profiles
 from telemetry.window import Window
 from tests.models import small_model

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anomaly.detector import fresh, pack, unpack
-from anomaly.features import Features, Vocabulary
+from anomaly.learning.features import Features, Vocabulary
 from core.profile import parse
 from telemetry.window import Floats, Marks, Tick
 from tests.failing import HOUR, PROFILE

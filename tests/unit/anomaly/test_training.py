@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import skops.io
 
-from anomaly import backtest, training
+from anomaly import backtest
 from anomaly.backtest import Labels
 from anomaly.detector import fresh
-from anomaly.features import Features
 from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.rules import HOUR, Rules
-from anomaly.model import dumps, hash_of, limit_at, loads, score_of
-from anomaly.training import Learnt
+from anomaly.learning import training
+from anomaly.learning.features import Features
+from anomaly.learning.model import dumps, hash_of, limit_at, loads, score_of
+from anomaly.learning.training import Learnt
 from core.errors import InvalidInput
 from core.profile import Role
 from telemetry.recorded import RemainingLife

@@ -1,5 +1,5 @@
 """A model that was learnt from known failures: for each component the chance that it fails within the horizon, and how long
-it still has. What `anomaly.training` makes, what the detector `failure_model` judges by, and what is stored.
+it still has. What `anomaly.learning.training` makes, what the detector `failure_model` judges by, and what is stored.
 
 It is stored by skops, which rebuilds only the classes named here, and never runs what it reads.
 """
@@ -16,9 +16,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from skops.io.exceptions import UntrustedTypesFoundException
 from threadpoolctl import ThreadpoolController
 
-from anomaly import features
-from anomaly.conditions import Conditions
-from anomaly.features import Matrix, Vocabulary
+from anomaly.learning import features
+from anomaly.learning.conditions import Conditions
+from anomaly.learning.features import Matrix, Vocabulary
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.window import Floats

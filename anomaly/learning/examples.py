@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import numpy as np
 
-from anomaly.conditions import Conditions, held
 from anomaly.detector import fresh
-from anomaly.features import Features, Matrix
+from anomaly.learning.conditions import Conditions, held
+from anomaly.learning.features import Features, Matrix
 from core.errors import InvalidInput
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Ints, Window

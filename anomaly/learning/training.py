@@ -14,11 +14,11 @@ from joblib import Parallel, delayed
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from anomaly.conditions import Conditions
-from anomaly.examples import Examples, foreseen, known_enough, lives
-from anomaly.features import Features, Vocabulary
-from anomaly.fits import LARGE, SMALL, chance, rest, targets
-from anomaly.model import ComponentModel, Model, Quantiles, Remaining, estimates, hash_of, together
+from anomaly.learning.conditions import Conditions
+from anomaly.learning.examples import Examples, foreseen, known_enough, lives
+from anomaly.learning.features import Features, Vocabulary
+from anomaly.learning.fits import LARGE, SMALL, chance, rest, targets
+from anomaly.learning.model import ComponentModel, Model, Quantiles, Remaining, estimates, hash_of, together
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from anomaly.examples import Examples
-from anomaly.features import Matrix
-from anomaly.model import Quantiles
+from anomaly.learning.examples import Examples
+from anomaly.learning.features import Matrix
+from anomaly.learning.model import Quantiles
 from telemetry.window import Bools, Floats
 
 SMALL: Mapping[str, Any] = {"max_leaf_nodes": 4, "max_iter": 60}

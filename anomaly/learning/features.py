@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anomaly.conditions import Conditions
 from anomaly.detector import Columns, Field, Layout
+from anomaly.learning.conditions import Conditions
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Marks, Tick
 
