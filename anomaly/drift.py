@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from anomaly.learning.conditions import held
+from anomaly.learning.conditions import followed
 from anomaly.learning.features import Features, Matrix
 from anomaly.learning.model import Model
 from core.profile import Profile
@@ -122,15 +122,11 @@ class Tally:
     def _in_usual_conditions(self, windows: Iterable[Window]) -> Iterator[tuple[Floats, Window]]:
         """What was measured [T, D, S] as the model sees it, and the window that it is of."""
         conditions = self.model.conditions
-        last: Floats | None = None
-        for window in windows:
-            if conditions is None:
-                yield window.values, window
-                continue
-            contexts, corrected = conditions.places(window.signals)
-            own = window.values[:, :, contexts]
-            context = held(own, np.full(own.shape[1:], np.nan) if last is None else last)
-            last = context[-1] if len(context) else last
+        if conditions is None:
+            yield from ((window.values, window) for window in windows)
+            return
+        contexts, corrected = conditions.places(list(self.profile.signals))
+        for window, context in followed(windows, contexts):
             values = window.values.copy()
             values[:, :, corrected] = conditions.corrected(values[:, :, corrected], context)
             yield values, window

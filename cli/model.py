@@ -14,6 +14,7 @@ from anomaly import watch
 from anomaly.drift import Drift
 from anomaly.registry import Entry
 from cli.engine import model_store
+from cli.train import show_corrected
 from core import units
 from core.clock import utc_now
 from core.database import Database
@@ -165,8 +166,7 @@ def _show_card(console: Console, entry: Entry) -> None:
             console.print(f"  findings a device-month {name.replace('_', ' ')}: {_figure(value)}")
     for name, own in (card.get("components") or {}).items():
         console.print(f"  {name}: {own.get('failures', '?')} failures")
-    if corrected := card.get("corrected"):
-        console.print(f"seen in usual conditions, by {', '.join(corrected['by'])}: {', '.join(corrected['signals'])}")
+    show_corrected(card, console)
 
 
 def _show_drift(console: Console, standing: Standing) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -243,11 +243,14 @@ def show(model: Model, console: Console) -> None:
     for name, own in model.components.items():
         table.add_row(name, str(card["components"][name]["failures"]), "yes" if own.remaining else "too few lives")
     console.print(table)
-    if (corrected := card["corrected"]) is not None:
-        console.print(
-            f"Seen in usual conditions, by {', '.join(corrected['by'])}: {', '.join(corrected['signals'])}",
-            soft_wrap=True,
-        )
+    show_corrected(card, console)
+
+
+def show_corrected(card: Mapping[str, Any], console: Console) -> None:
+    """Which signals a model sees as in usual conditions, if any; older cards do not say."""
+    if corrected := card.get("corrected"):
+        by, signals = ", ".join(corrected["by"]), ", ".join(corrected["signals"])
+        console.print(f"Seen in usual conditions, by {by}: {signals}", soft_wrap=True)
 
 
 def _rate(found: float | None) -> str:

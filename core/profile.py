@@ -295,6 +295,11 @@ class Profile(_Part):
         """Names of the signals that are judged."""
         return tuple(n for n, s in self.signals.items() if s.role is Role.MEASURE)
 
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """Names of the signals that only explain the others."""
+        return tuple(n for n, s in self.signals.items() if s.role is Role.CONTEXT)
+
 
 def load(file: Path) -> Profile:
     """The profile in `file`. Raises InvalidProfile, which names file, line and field."""

@@ -12,7 +12,7 @@ import numpy as np
 from anomaly.asked import Asked
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, least_spread
 from anomaly.detectors.spell import spell
-from core.profile import Profile, Role
+from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
 WARM_UP, MEMORY, SMOOTH = 168, 336, 12
@@ -74,8 +74,7 @@ class Baseline:
         self._profile = profile
         self._threshold = settings.threshold
         names = list(profile.signals)
-        self._judged = [n for n in names if profile.signals[n].role is Role.MEASURE]
-        contexts = [n for n in names if profile.signals[n].role is Role.CONTEXT]
+        self._judged, contexts = profile.measured, profile.contexts
         self._columns = np.array([names.index(n) for n in self._judged], dtype=np.int64)
         self._contexts = np.array([names.index(n) for n in contexts], dtype=np.int64)
         span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])

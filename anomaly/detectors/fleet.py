@@ -10,7 +10,7 @@ import numpy as np
 
 from anomaly.asked import Asked
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, least_spread
-from core.profile import Profile, Role
+from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
 FEWEST = 8
@@ -45,7 +45,7 @@ class Fleet:
         self._memory = max(settings.memory / profile.tick if settings.memory else _MEMORY, self._warm_up)
         self._smooth = max(1.0, settings.smooth / profile.tick if settings.smooth else _SMOOTH)
         names = list(profile.signals)
-        self._judged = [n for n in names if profile.signals[n].role is Role.MEASURE]
+        self._judged = profile.measured
         self._columns = np.array([names.index(n) for n in self._judged], dtype=np.int64)
         ranges = np.array([profile.signals[n].range for n in self._judged]).reshape(-1, 2)
         self._low, self._span = ranges[:, 0], ranges[:, 1] - ranges[:, 0]

@@ -12,7 +12,7 @@ import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, least_spread
 from anomaly.detectors.spell import spell
-from core.profile import Profile, Role
+from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
 WARM_UP, MEMORY, SMOOTH, OFF_DELAY = 168, 1008, 12, 48
@@ -53,7 +53,7 @@ class Surprise:
             raise ValueError(f"profile {profile.name} does not use the detector {self.name}")
         self._profile = profile
         names = list(profile.signals)
-        self._judged = [n for n in names if profile.signals[n].role is Role.MEASURE and profile.signals[n].component]
+        self._judged = [n for n in profile.measured if profile.signals[n].component]
         self._columns = np.array([names.index(n) for n in self._judged], dtype=np.int64)
         span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])
         self._floor = (span * _FLOOR)[:, None]

@@ -7,7 +7,7 @@ import numpy as np
 from anomaly.detector import Track
 from anomaly.episodes import Episodes
 from anomaly.judgement.alarms import MONTH, Alarms, Sweep
-from core.profile import Profile, Role
+from core.profile import Profile
 from telemetry.window import Floats, Ints, Tick, Window
 
 _Z = 3.0
@@ -61,7 +61,7 @@ class SimpleRule:
     def __init__(self, profile: Profile, devices: int, mean_over: int) -> None:
         """mean_over: microseconds of the trailing mean."""
         tick = round(profile.tick.total_seconds() * 1e6)
-        self.signals = [name for name, signal in profile.signals.items() if signal.role is Role.MEASURE]
+        self.signals = profile.measured
         components = list(profile.components)
         self._columns = np.array([list(profile.signals).index(name) for name in self.signals], dtype=np.int64)
         tracks = [

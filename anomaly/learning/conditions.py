@@ -3,14 +3,14 @@ learnt from healthy time of a whole fleet. Models then see each value as it woul
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
-from telemetry.window import Floats, Ints
+from telemetry.window import Floats, Ints, Window
 
 _KINDS = (1, 8, 32)
 """Conditions are told apart as at most so many kinds: of these the one that explains unknown devices best."""
@@ -99,9 +99,9 @@ class Conditions:
         context: [N, C]. values: [N, S]. NaN where not known. device: [N].
         """
         devices, device = np.unique(device, return_inverse=True)
-        context, values = _trimmed(context), _trimmed(values)
         if len(devices) < _FEWEST_DEVICES:
             return None
+        context, values = _trimmed(context), _trimmed(values)
         kinds, left = 0, np.ones(len(signals))
         for tried in _KINDS:
             parts = []
@@ -121,9 +121,9 @@ class Conditions:
     def _fit(
         cls, contexts: tuple[str, ...], signals: tuple[str, ...], context: Floats, values: Floats, kinds: int
     ) -> Self:
-        known = np.isfinite(context)
-        middle = [np.median(context[own, at]) if own.any() else 0.0 for at, own in enumerate(known.T)]
-        context = np.where(known, context, middle)
+        there = np.isfinite(context)
+        middle = [np.median(context[own, at]) if own.any() else 0.0 for at, own in enumerate(there.T)]
+        context = np.where(there, context, middle)
         spread = context.std(axis=0)
         scale = np.where(spread > 0, spread, 1.0)
         whole = _standard(values)
@@ -141,8 +141,7 @@ class Conditions:
         kind_of = np.zeros(parts.node_count, dtype=np.int64)
         kind_of[leaves] = np.arange(len(leaves))
         kind = kind_of[leaf]
-        times = times[leaves][:, None]
-        centre = np.stack([np.bincount(kind, own) for own in context.T], axis=1) / times
+        centre = _means(context, kind)
         found = [_signal(own, kind, (context - centre[kind]) / scale, len(leaves)) for own in values.T]
         mean, spread, slope = (np.stack(part, axis=1) for part in zip(*found, strict=True))
         return cls(
@@ -189,15 +188,20 @@ def _standard(values: Floats) -> Floats:
 
 def _slopes(values: Floats, away: Floats, kind: Ints) -> Floats:
     """[C, S] how signals move with contexts within kinds of conditions; values: [N, S], away: [N, C], kind: [N]."""
-    times = np.bincount(kind)[:, None]
+    return _ridge(away - _means(away, kind)[kind], values - _means(values, kind)[kind])
 
-    def within(columns: Floats) -> Floats:
-        means = np.stack([np.bincount(kind, own) for own in columns.T], axis=1) / times
-        rest: Floats = columns - means[kind]
-        return rest
 
-    x, y = within(away), within(values)
-    return np.asarray(np.linalg.solve(x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y), dtype=np.float64)
+def _means(columns: Floats, group: Ints) -> Floats:
+    """[G, S] the mean of each of the columns [N, S] in each group; group: [N] from 0, none of them empty."""
+    sums = np.stack([np.bincount(group, own) for own in columns.T], axis=1)
+    means: Floats = sums / np.bincount(group)[:, None]
+    return means
+
+
+def _ridge(x: Floats, y: Floats) -> Floats:
+    """[C] or [C, S] the slopes of y [N] or [N, S] along x [N, C]."""
+    slopes = np.linalg.solve(x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y)
+    return np.asarray(slopes, dtype=np.float64)
 
 
 def _signal(values: Floats, kind: Ints, away: Floats, kinds: int) -> tuple[Floats, Floats, Floats]:
@@ -208,12 +212,11 @@ def _signal(values: Floats, kind: Ints, away: Floats, kinds: int) -> tuple[Float
         return np.zeros(kinds), np.ones(kinds), np.zeros(away.shape[1])
     times = np.bincount(kind, minlength=kinds)
     mean = np.where(times > 0, np.bincount(kind, y, minlength=kinds) / np.maximum(times, 1), y.mean())
-    ridge = _RIDGE * len(y) * np.eye(away.shape[1])
-    slope = np.linalg.solve(away.T @ away + ridge, away.T @ (y - mean[kind]))
+    slope = _ridge(away, y - mean[kind])
     rest = (y - mean[kind] - away @ slope) ** 2
     whole = max(float(rest.mean()), _LEAST**2)
     spread = np.sqrt((np.bincount(kind, rest, minlength=kinds) + _SHRUNK * whole) / (times + _SHRUNK))
-    return mean, spread, np.asarray(slope, dtype=np.float64)
+    return mean, spread, slope
 
 
 def _unexplained(values: Floats, expected: Floats, device: Ints) -> Floats:
@@ -239,3 +242,15 @@ def held(context: Floats, last: Floats) -> Floats:
     at = np.where(np.isfinite(whole), np.arange(len(whole))[:, None, None], 0)
     newest: Floats = np.take_along_axis(whole, np.maximum.accumulate(at, axis=0), axis=0)[1:]
     return newest
+
+
+def followed(windows: Iterable[Window], contexts: Sequence[int]) -> Iterator[tuple[Window, Floats]]:
+    """Each window, all of the same devices, and its contexts [T, D, C], given by their positions among its signals: the newest
+    known, from window to window.
+    """
+    last: Floats | None = None
+    for window in windows:
+        own = window.values[:, :, contexts]
+        context = held(own, np.full(own.shape[1:], np.nan) if last is None else last)
+        last = context[-1] if len(context) else last
+        yield window, context

@@ -10,10 +10,10 @@ from datetime import timedelta
 import numpy as np
 
 from anomaly.detector import fresh
-from anomaly.learning.conditions import Conditions, held
+from anomaly.learning.conditions import Conditions, followed
 from anomaly.learning.features import Features, Matrix
 from core.errors import InvalidInput
-from core.profile import Profile, Role
+from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints, Window
 
 _MOST_ROWS = 300_000
@@ -123,18 +123,15 @@ def conditions_of(
     """From the ticks of some devices in a history that are farther than the horizon before a failure; takes what `collect`
     takes. None where they explain nothing.
     """
-    roles = {name: signal.role for name, signal in profile.signals.items()}
-    contexts = tuple(name for name, role in roles.items() if role is Role.CONTEXT)
-    if not contexts or not profile.measured:
+    if not profile.contexts or not profile.measured:
         return None
-    names = list(roles)
-    context_at, measured_at = ([names.index(name) for name in own] for own in (contexts, profile.measured))
+    names = list(profile.signals)
+    context_at, measured_at = ([names.index(name) for name in own] for own in (profile.contexts, profile.measured))
     tick, horizon = (length // timedelta(microseconds=1) for length in (profile.tick, profile.horizon))
     share = min(1.0, _ENOUGH / max(ticks, 1.0))
     chosen = np.random.default_rng(seed)
-    last = np.full((len(devices), len(contexts)), np.nan)
     parts = []
-    for window in windows:
+    for window, context in followed(windows, context_at):
         ends = window.times + tick
         taken = window.heard & devices & (chosen.random(window.heard.shape) < share)
         if until is not None:
@@ -142,13 +139,11 @@ def conditions_of(
         for device, time in zip(failed.device.tolist(), failed.time.tolist(), strict=True):
             low, high = np.searchsorted(ends, (time - horizon, time))
             taken[low:high, device] = False
-        context = held(window.values[:, :, context_at], last)
-        last = context[-1] if len(context) else last
         parts.append((context[taken], window.values[:, :, measured_at][taken], np.nonzero(taken)[1]))
     if not parts:
         return None
     context, values, device = (np.concatenate(own) for own in zip(*parts, strict=True))
-    return Conditions.learn(contexts, profile.measured, context, values, device)
+    return Conditions.learn(profile.contexts, profile.measured, context, values, device)
 
 
 def known_enough(examples: Examples, horizon: float) -> Examples:

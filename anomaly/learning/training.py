@@ -102,7 +102,9 @@ def learn(
     farthest = [_Design(folds, horizon) for folds in _NEXT]
     enough = [at for at in known if lives_of[at] >= _FEWEST_LIVES]
 
-    shown = {own: _shown(examples, own, horizon, fold_of, seed) for at in known for own in {*designs[at], *farthest}}
+    # Members of the same design are shown the same, whichever component they are of.
+    healthy: Bools = np.asarray((examples.remaining > horizon).all(axis=1))
+    shown = {own: _shown(examples, own, healthy, fold_of, seed) for own in {own for at in known for own in designs[at]}}
 
     # One pool for all of it: the examples are handed to the workers once.
     with Parallel(n_jobs=jobs) as run:
@@ -150,13 +152,13 @@ def learn(
                 else None,
             )
         card[names[at]] = {"failures": lives_of[at], "large": at in large, "remaining": at in enough}
-    healthy = examples.rows[(examples.remaining > horizon).all(axis=1)]
+    rows = examples.rows[healthy]
     with warnings.catch_warnings():
         # A feature that is never known has no usual value, and needs none.
         warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
-        usual = np.nanquantile(healthy, (0.05, 0.5, 0.95), axis=0).astype(np.float32)
+        usual = np.nanquantile(rows, (0.05, 0.5, 0.95), axis=0).astype(np.float32)
     for text in np.nonzero(texts)[0].tolist():
-        places, ticks = np.unique(healthy[np.isfinite(healthy[:, text]), text], return_counts=True)
+        places, ticks = np.unique(rows[np.isfinite(rows[:, text]), text], return_counts=True)
         usual[:, text] = places[np.argmax(ticks)] if len(places) else np.nan
     models = [
         Model(
@@ -175,14 +177,14 @@ def learn(
     return Learnt(model=models[0], folds=tuple(models[1:]), fold_of=fold_of)
 
 
-def _shown(examples: Examples, design: _Design, horizon: float, fold_of: Ints, seed: int) -> Bools:
+def _shown(examples: Examples, design: _Design, healthy: Bools, fold_of: Ints, seed: int) -> Bools:
     """[N] what a member learns from: all that leads up to failures of the devices it may know, and as much of healthy time as is
     enough. Of more, each member is shown ticks drawn for itself, so together they know nearly all.
     """
     there = ~design.knows_not(fold_of)[examples.device]
-    healthy = np.nonzero(there & (examples.remaining > horizon).all(axis=1))[0]
-    order = np.random.default_rng((seed, *design.folds, round(design.reach))).permutation(len(healthy))
-    there[healthy[order[_ENOUGH:]]] = False
+    at = np.nonzero(there & healthy)[0]
+    order = np.random.default_rng((seed, *design.folds, round(design.reach))).permutation(len(at))
+    there[at[order[_ENOUGH:]]] = False
     return there
 
 
