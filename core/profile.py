@@ -50,10 +50,13 @@ Words = Annotated[Text, BeforeValidator(_text)]
 
 
 class Role(StrEnum):
-    """What a signal is for: judged itself, or only the context others are judged in (weather, operating mode)."""
+    """What a signal is for: judged itself, or only the context others are judged in (weather, load), or a number for the mode that
+    the device operates in, which is a context too, but nothing that has a mean.
+    """
 
     MEASURE = "measure"
     CONTEXT = "context"
+    MODE = "mode"
 
 
 class _Part(BaseModel):
@@ -298,7 +301,7 @@ class Profile(_Part):
     @property
     def contexts(self) -> tuple[str, ...]:
         """Names of the signals that only explain the others."""
-        return tuple(n for n, s in self.signals.items() if s.role is Role.CONTEXT)
+        return tuple(n for n, s in self.signals.items() if s.role is not Role.MEASURE)
 
 
 def load(file: Path) -> Profile:

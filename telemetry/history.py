@@ -9,7 +9,7 @@ import numpy as np
 
 from core.database import Connection, Queries
 from core.profile import Signal
-from telemetry.ranges import outside, ranges_of
+from telemetry.ranges import modes_of, outside, ranges_of
 from telemetry.window import Bools, Floats, Happenings, Ints, Window, build, ticks_within
 
 _SQL = Queries("telemetry", "history.sql")
@@ -111,11 +111,12 @@ def read(connection: Connection, series: Sequence[int], starts: Sequence[int], e
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """The series of some devices, placed in a window. ids: [N] series ids, rising. device_at, signal_at: [N] their
-    positions among the devices and in `signals`. ranges: [S, 2] what the signals' sensors can give.
+    positions among the devices and in `signals`. ranges: [S, 2] what the signals' sensors can give. modes: [S] which are modes.
     """
 
     signals: tuple[str, ...]
     ranges: Floats
+    modes: Bools
     ids: Ints
     device_at: Ints
     signal_at: Ints
@@ -155,6 +156,7 @@ class Placed:
             replaced=past.replaced if past else None,
             attributes=past.attributes if past else {},
             also=also,
+            modes=self.modes,
         )
         return found if there is None else found.attended(there.starts, there.ends)
 
@@ -239,7 +241,14 @@ def place(connection: Connection, devices: Sequence[int], signals: Mapping[str, 
         if row["signal"] in signal_at
     ]
     ids, at_device, at_signal = np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    return Placed(signals=tuple(signals), ranges=ranges_of(signals), ids=ids, device_at=at_device, signal_at=at_signal)
+    return Placed(
+        signals=tuple(signals),
+        ranges=ranges_of(signals),
+        modes=modes_of(signals),
+        ids=ids,
+        device_at=at_device,
+        signal_at=at_signal,
+    )
 
 
 def first_words(connection: Connection, devices: Sequence[int], now: int) -> dict[int, int]:

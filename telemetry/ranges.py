@@ -1,16 +1,21 @@
-"""What a signal's sensor can give: a value beyond it tells of the sensor, not of the device, live and in history alike."""
+"""What a signal's values can be: one beyond what its sensor gives tells of the sensor, not of the device, live and in history alike."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from core.profile import Signal
+from core.profile import Role, Signal
 from telemetry.window import Bools, Floats, Ints
 
 
 def ranges_of(signals: Mapping[str, Signal]) -> Floats:
     """[S, 2] the least and the greatest value that the sensor of each signal can give."""
     return np.array([signal.range for signal in signals.values()], dtype=np.float64).reshape(-1, 2)
+
+
+def modes_of(signals: Mapping[str, Signal]) -> Bools:
+    """[S] which signals are numbers of modes, so that the mean of two values is none."""
+    return np.array([signal.role is Role.MODE for signal in signals.values()], dtype=bool)
 
 
 def outside(values: Floats, signal_at: Ints, ranges: Floats) -> Bools:

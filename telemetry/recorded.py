@@ -11,7 +11,7 @@ import numpy as np
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry import window
-from telemetry.ranges import outside, ranges_of
+from telemetry.ranges import modes_of, outside, ranges_of
 from telemetry.table import BadTable, Table
 from telemetry.window import Bools, Floats, Happenings, Ints, Window
 
@@ -26,7 +26,7 @@ class Recording:
     devices: D names. signals: S names. device: [N] positions in `devices`. times: [N] microseconds since the epoch.
     values: [N, S] in the signals' units, NaN where nothing was measured. tick: microseconds. events: error codes.
     replaced: components. attributes: texts by device name and attribute. eventful: the devices only send events, and a row
-    without a value says that a device was there. ranges: [S, 2] what the signals' sensors can give; None: anything.
+    without a value says that a device was there. ranges: [S, 2] what the signals' sensors can give; None: anything. modes: [S] which signals are modes; None: none.
     """
 
     devices: tuple[str, ...]
@@ -40,6 +40,7 @@ class Recording:
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     eventful: bool = False
     ranges: Floats | None = None
+    modes: Bools | None = None
 
     def windows(self, *, most_cells: int = _MOST_CELLS) -> Iterator[Window]:
         """All windows in the order of time, each with all devices, as the live engine would build them."""
@@ -68,6 +69,7 @@ class Recording:
                 replaced=self.replaced.between(*border),
                 attributes=attributes,
                 also=ticks[first : first + most],
+                modes=self.modes,
             )
             yield replace(found, alive=self._alive(found.times, slice(low, high))) if self.eventful else found
 
@@ -164,6 +166,7 @@ def telemetry(file: Path, profile: Profile) -> Recording:
         values=values[order],
         tick=profile.tick // timedelta(microseconds=1),
         ranges=ranges_of(profile.signals),
+        modes=modes_of(profile.signals),
     )
 
 

@@ -55,7 +55,8 @@ class Window:
 
     devices: [D] device ids. signals: S names. times: [T] start of each tick in microseconds since the epoch (UTC),
     rising; ticks in which nothing was heard of any device are left out, so neighbours may lie apart.
-    values: [T, D, S] mean of a tick's readings in the signal's unit, NaN where there was none.
+    values: [T, D, S] mean of a tick's readings in the signal's unit, or the one that most of them have where it is a mode; NaN
+    where there was none.
     beyond: the readings that are beyond what the sensor can give, which are none of these; None where there is none.
     alive: [T, D] whether the device was heard, where that is not simply whether it measured anything.
     events: error codes. replaced: components that were replaced. attributes: by name, D texts, empty where not known.
@@ -226,12 +227,13 @@ def build(
     attributes: Mapping[str, tuple[str, ...]] = _UNKNOWN,
     also: Ints | None = None,
     beyond: Bools | None = None,
+    modes: Bools | None = None,
 ) -> Window:
     """The window of N readings given as columns, and of what else happened. also: starts of ticks it has in any case.
 
     tick: its length in microseconds. device_at, signal_at: [N] positions in `devices` and `signals`.
-    times: [N] microseconds since the epoch. values: [N]. beyond: [N] whether it is beyond what its sensor can give. The order
-    of readings does not matter.
+    times: [N] microseconds since the epoch. values: [N]. beyond: [N] whether it is beyond what its sensor can give. modes: [S]
+    which signals are numbers of modes, of which there is no mean. The order of readings does not matter.
     """
     more = [h.times[h.device >= 0] for h in (events, replaced) if h is not None]
     starts = np.concatenate([times, *more])
@@ -245,11 +247,14 @@ def build(
     bad = None
     if beyond is not None and beyond.any():
         outliers, counts = _means(cell[beyond], values[beyond], size)
-        cell, values = cell[~beyond], values[~beyond]
+        cell, times, values = cell[~beyond], times[~beyond], values[~beyond]
         with np.errstate(invalid="ignore"):
             share = np.nan_to_num(counts / (counts + np.bincount(cell, minlength=size)))
         bad = Beyond(values=outliers.reshape(shape), share=share.reshape(shape))
     means, _ = _means(cell, values, size)
+    if modes is not None and modes.any():
+        some = modes[cell % shape[2]]
+        _put_most_frequent(cell[some], times[some], values[some], means)
     return Window(
         devices=devices,
         signals=signals,
@@ -268,6 +273,17 @@ def _means(cell: Ints, values: Floats, size: int) -> tuple[Floats, Ints]:
     with np.errstate(invalid="ignore"):
         means: Floats = np.bincount(cell, weights=values, minlength=size) / counts
     return means, counts
+
+
+def _put_most_frequent(cell: Ints, times: Ints, values: Floats, into: Floats) -> None:
+    """Writes the value that most readings of each cell have, of several the one that was measured last."""
+    order = np.lexsort((times, values, cell))
+    cell, times, values = cell[order], times[order], values[order]
+    ends = np.nonzero(np.append((cell[1:] != cell[:-1]) | (values[1:] != values[:-1]), [True] * (len(cell) > 0)))[0]
+    counts = np.diff(ends, prepend=-1)
+    # The last one of a cell is written last, and stays.
+    best = ends[np.lexsort((times[ends], counts, cell[ends]))]
+    into[cell[best]] = values[best]
 
 
 def marked(happened: Happenings | None, starts: Ints, tick: int) -> Marks:

@@ -1,18 +1,23 @@
 """A device against its own past: robust self-baseline with slow drift, corrected for context.
 
-Each judged signal is smoothed, explained by the profile's context signals (room temperature, load) through an
-exponentially weighted regression that the device learns for itself, and the rest is held against its own usual spread.
+Each judged signal is smoothed, explained by the profile's context signals (room temperature, load, mode of operation) through
+what the device has learnt of them for itself, and the rest is held against its own usual spread.
 What looks abnormal is not learnt (after river's QuantileFilter: score first, learn last).
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, least_spread
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
+from anomaly.detectors.curves import Curves
+from anomaly.detectors.line import Line
+from anomaly.detectors.rest import Rest, fast, share
 from anomaly.detectors.spell import spell
 from core.profile import Profile
+from telemetry.ranges import modes_of
 from telemetry.window import Bools, Floats, Tick
 
 WARM_UP, MEMORY, SMOOTH = 168, 336, 12
@@ -25,15 +30,9 @@ _REMEMBERED = MEMORY / SMOOTH
 """Then the memory is at least this many times the smoothing: a device that is as wide as it gets has lived for as long as it remembers."""
 _LASTS = 4
 """An alarm opens after a quarter of the smoothing and closes after the whole, where the profile says nothing else."""
-_STEPS = 8
-"""The regression sees values smoothed over 1/8 of the final smoothing: slow enough for lags, fast enough for days."""
-_FLOOR, _OWN_FLOOR = 1e-5, 1e-2
-_RELATIVE_FLOOR = 1e-3
-"""The spread is never taken to be less than these shares of a signal's range, or of its own usual size where that is less,
-and of its usual value, added up.
-"""
-_LEAST = 0.25
-"""The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
+_FLOOR = 1e-5
+"""The spread is never taken to be less than this share of a signal's range, nor of more than its own usual size."""
+_NOTHING = np.zeros((1, 1))
 _FEWEST = 20
 """So many ticks a signal must have been measured in before it is judged."""
 _SILENT = 4
@@ -41,8 +40,6 @@ _SILENT = 4
 _LEARN_ALL, _LEARN_NONE = 1.5, 3.0
 """Up to how many widths of the band a value is learnt with full weight, and from how many on not at all. A higher threshold
 learns no more: a slow fault would widen its own band before it is found."""
-_MOST = 3.0
-"""A deviation beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
 _SAME = 0.4
 """A level that moved by less than this share of the threshold has stayed where it is."""
 _LEVELLED = 8
@@ -65,7 +62,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -77,12 +74,16 @@ class Baseline:
         self._judged, contexts = profile.measured, profile.contexts
         self._columns = np.array([names.index(n) for n in self._judged], dtype=np.int64)
         self._contexts = np.array([names.index(n) for n in contexts], dtype=np.int64)
-        span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])
-        self._floor = span * _FLOOR
+        spans = {n: signal.range[1] - signal.range[0] for n, signal in profile.signals.items()}
+        floor = np.array([spans[n] for n in self._judged]) * _FLOOR
         self._wild = believable(profile)
-        self._ridge = (
-            np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in contexts]) * 0.005
-        ) ** 2
+        context_spans = np.array([spans[n] for n in contexts])
+        self._line = Line(context_spans, len(floor))
+        self._by_line = Rest("line", self._threshold, floor)
+        self._curves = (
+            Curves(context_spans, modes_of(profile.signals)[self._contexts], len(floor)) if contexts else None
+        )
+        self._by_curve = Rest("curve", self._threshold, floor)
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
@@ -103,27 +104,27 @@ class Baseline:
             )
             for component, mode in self._asked.modes
         )
-        s, c = len(self._judged), len(contexts)
+        s = len(self._judged)
         self.layout: Layout = {
             "known": Field(shape=(s,)),  # ticks since the signal was first measured
-            "n": Field(shape=(s,)),  # ticks in which it was measured
             "age": Field(shape=(s,)),  # ticks since it was last measured before this one
             "fresh": Field(shape=(s,)),  # whether it was measured in the last tick
-            "y": Field(shape=(s,)),  # signal, smoothed a little
-            "c": Field(shape=(c,), start=np.nan),  # context, smoothed a little
-            "weight": Field(shape=(s,)),  # ticks learnt, at most the memory
-            "mean_y": Field(shape=(s,)),
-            "mean_c": Field(shape=(s, c)),
-            "var_c": Field(shape=(s, c, c)),
-            "cov": Field(shape=(s, c)),
-            "slope": Field(shape=(s, c)),
-            "rest_var": Field(shape=(s,)),  # of what context does not explain
-            "rest": Field(shape=(s,)),  # the same, smoothed: what is judged
-            "spread": Field(shape=(s,)),  # its usual variance
             "level": Field(shape=(s,)),  # the deviation, smoothed once more
             "held": Field(shape=(s,)),  # the same when it last moved
             "still": Field(shape=(s,)),  # ticks since then, while it is strange
+            **self._line.layout,
+            **self._by_line.layout,
         }
+        if self._curves is not None:
+            self.layout = {
+                **self.layout,
+                **self._curves.layout,
+                **self._by_curve.layout,
+                "explained": Field(
+                    shape=(s,)
+                ),  # whether the signal was measured in a context that curves know, in the last tick
+                "usual": Field(shape=(s,)),  # what curves said of it, smoothed as the rest is
+            }
         if self._drifts:
             # Upwards and downwards: deviations added up, 1 is abnormal.
             self.layout = {**self.layout, "drift": Field(shape=(2, s))}
@@ -152,56 +153,58 @@ class Baseline:
     def _follow(self, tick: Tick, state: Columns, smooth: Floats) -> None:
         """Moves the running means of the present."""
         values = np.clip(tick.values, -self._wild, self._wild)
-        y, c = values[:, self._columns], values[:, self._contexts]
+        y, context = values[:, self._columns], values[:, self._contexts]
         seen = np.isfinite(y)
         # Time runs in ticks in which the device was heard, so a signal that is measured seldom (a heater's power while it
         # heats) is smoothed over the same time as one that always is.
-        passed = tick.heard[:, None] & ((state["n"] > 0) | seen)
+        passed = tick.heard[:, None] & ((state["known"] > 0) | seen)
         state["known"] += passed
-        state["n"] += seen
         state["age"] = np.where(state["fresh"] > 0, 0.0, state["age"]) + passed
         state["fresh"] = seen.astype(float)
         age = state["age"]
-        fast = _fast(smooth)
-        step = np.maximum(_share(age, fast), 1.0 / np.maximum(state["n"], 1.0))
-        state["y"] += np.where(seen, step * (np.where(seen, y, 0.0) - state["y"]), 0.0)
-        known = np.isfinite(c)
-        # As slowly as the signals, or the regression would find the context to be ahead of them.
-        lag = fast.max(axis=1, keepdims=True, initial=1.0)
-        moved = np.where(np.isfinite(state["c"]), state["c"] + (c - state["c"]) / lag, c)
-        state["c"] = np.where(known, moved, state["c"])
-        rest = state["y"] - self._expected(state)
-        # Until the regression has seen a few independent values its rest means nothing.
-        started = seen & (state["weight"] >= smooth)
-        # A value far out counts only so much: a day with warm food in it is no trend.
-        most = _MOST * self._threshold * self._width(state, smooth)
-        rest = np.clip(rest, -most, most)
-        slow = _share(age, smooth)
-        state["rest"] += np.where(started, slow * (rest - state["rest"]), 0.0)
+        self._line.follow(context, fast(smooth).max(axis=1, keepdims=True, initial=1.0), state)
+        expected = self._line.expected(state)
+        self._by_line.take(y, seen, age, smooth, state)
+        self._by_line.follow(expected, self._width(self._by_line, state, smooth), seen, age, smooth, state)
+        if self._curves is not None:
+            told, sure = self._curves.follow(context, self._line.slope(state), smooth, state)
+            explained = seen & sure
+            state["explained"] = explained.astype(float)
+            self._by_curve.take(y - told, explained, age, smooth, state)
+            width = self._width(self._by_curve, state, smooth)
+            self._by_curve.follow(_NOTHING, width, explained, age, smooth, state)
+            step = np.where(self._by_curve.first(state), 1.0, share(age, smooth))
+            state["usual"] += np.where(explained, step * (told - state["usual"]), 0.0)
 
-    def _expected(self, state: Columns) -> Floats:
-        """[D, S] what the smoothed signal should be in the present context."""
-        expected: Floats = state["mean_y"] + (state["slope"] * _away(state)).sum(axis=2)
-        return expected
+    def _better(self, of: Callable[[Rest], Floats], state: Columns) -> Floats:
+        """[D, S] something of each signal by what explains it better."""
+        by_line = of(self._by_line)
+        return by_line if self._curves is None else np.where(self._curves.believed(state), of(self._by_curve), by_line)
 
-    def _width(self, state: Columns, smooth: Floats) -> Floats:
-        """[D, S] usual spread of the judged rest; wider where the context is one that the device has hardly known."""
-        fast = _fast(smooth)
-        independent = np.maximum(state["weight"] / (2.0 * fast), 1.0)[:, :, None]
-        own = np.diagonal(state["var_c"], axis1=2, axis2=3) + self._ridge
-        unsure = (state["rest_var"][:, :, None] * _away(state) ** 2 / (independent * own)).sum(axis=2)
-        least = _LEAST * state["rest_var"] * fast / smooth
-        width: Floats = np.sqrt(np.maximum(state["spread"], least) + unsure)
-        size = np.maximum(np.abs(state["mean_y"]), np.sqrt(state["rest_var"]))
-        width += least_spread(self._floor, size, _OWN_FLOOR) + _RELATIVE_FLOOR * np.abs(state["mean_y"])
-        return width
+    def _width(self, by: Rest, state: Columns, smooth: Floats) -> Floats:
+        """[D, S] usual spread of what an explanation leaves; wider where it hardly knows the context."""
+        correlated = 2.0 * fast(smooth)
+        if by is self._by_line:
+            independent = np.maximum(by.weight(state) / correlated, 1.0)
+            unsure = self._line.unsure(by.scatter(state), independent, state)
+        elif self._curves is not None:
+            unsure = by.scatter(state) * correlated * self._curves.doubt(state)
+        return by.width(self._line.usual(state), smooth, state, unsure)
+
+    def _ready(self, state: Columns, smooth: Floats) -> Bools:
+        """[D, S] where the warm-up is over, and the signal did not fall silent."""
+        silent = (state["fresh"] == 0) & (state["age"] > np.maximum(_SILENT * smooth, _FEWEST))
+        ready: Bools = (state["known"] >= self._warm_up) & self._by_line.enough(state, _FEWEST) & ~silent
+        return ready
+
+    def _deviation_by(self, by: Rest, state: Columns, smooth: Floats) -> Floats:
+        """[D, S] signed deviation from what an explanation says, 1 at the threshold; NaN where that is not known."""
+        deviation = by.rest(state) / (self._threshold * self._width(by, state, smooth))
+        return np.where(self._ready(state, smooth), deviation, np.nan)
 
     def _deviation(self, state: Columns, smooth: Floats) -> Floats:
-        """[D, S] signed deviation, 1 at the threshold; NaN in the warm-up, and for a signal that fell silent."""
-        deviation = state["rest"] / (self._threshold * self._width(state, smooth))
-        silent = (state["fresh"] == 0) & (state["age"] > np.maximum(_SILENT * smooth, _FEWEST))
-        ready = (state["known"] >= self._warm_up) & (state["n"] >= _FEWEST) & ~silent
-        return np.where(ready, deviation, np.nan)
+        """[D, S] the same by what explains each signal better."""
+        return self._better(lambda by: self._deviation_by(by, state, smooth), state)
 
     def _add_up(self, deviation: Floats, state: Columns, smooth: Floats) -> None:
         """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
@@ -239,60 +242,52 @@ class Baseline:
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — judged by signal, not by mode
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
-        seen = np.isfinite(tick.values[:, self._columns])
         smooth = self._smoothing(state)
         memory = self._remembering(smooth)
-        signed = np.nan_to_num(self._deviation(state, smooth))
-        deviation = np.abs(signed) * self._threshold
-        trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen * state["age"]
-        state["weight"] = np.minimum(state["weight"] + trust, memory)
-        step = np.minimum(trust / np.maximum(state["weight"], 1.0), 1.0)
-        known = np.isfinite(state["c"])[:, None, :]
-        away_c = _away(state)
-        first = (state["n"] <= 1.0)[:, :, None] & known
-        state["mean_c"] += np.where(first, away_c, step[:, :, None] * away_c)
-        away_c = np.where(first, 0.0, away_c)
-        away_y = state["y"] - state["mean_y"]
-        state["mean_y"] += step * away_y
-        keep = 1.0 - step
-        state["cov"] = keep[:, :, None] * (state["cov"] + (step * away_y)[:, :, None] * away_c)
-        state["var_c"] = keep[:, :, None, None] * (
-            state["var_c"] + step[:, :, None, None] * away_c[:, :, :, None] * away_c[:, :, None, :]
-        )
-        self._settle(state, signed, memory)
-        self._regress(state)
-        rest = state["y"] - self._expected(state)
-        state["rest_var"] += step * (rest**2 - state["rest_var"])
-        # Until it is learnt, the smoothed rest is taken to spread as widely as the rest itself.
-        settled = state["weight"] > smooth
-        moved = state["spread"] + step * (state["rest"] ** 2 - state["spread"])
-        state["spread"] = np.where(settled, moved, state["rest_var"])
+        by_line = self._deviation_by(self._by_line, state, smooth)
+        deviation = by_line
+        if self._curves is not None:
+            by_curve = self._deviation_by(self._by_curve, state, smooth)
+            deviation = np.where(self._curves.believed(state), by_curve, by_line)
+            trust = self._trust(by_curve, state)
+            values = np.clip(tick.values, -self._wild, self._wild)[:, self._columns]
+            line = self._line.expected(state, state["now"])
+            self._curves.learn(values, line, trust, np.broadcast_to(memory, trust.shape), state)
+            step = self._by_curve.trusted(trust * state["explained"], memory, state)
+            self._by_curve.learn(step, _NOTHING, smooth, state)
+        step = self._by_line.trusted(self._trust(by_line, state), memory, state)
+        self._line.learn(self._by_line.value(state), step, self._by_line.first(state), state)
+        self._settle(state, np.nan_to_num(deviation), memory)
+        self._line.regress(state)
+        self._by_line.learn(step, self._line.expected(state), smooth, state)
+
+    def _trust(self, deviation: Floats, state: Columns) -> Floats:
+        """[D, S] ticks that count as learnt: those since the last value, or fewer, down to none, the stranger it is."""
+        strange = np.abs(np.nan_to_num(deviation)) * self._threshold
+        trust: Floats = np.clip((_LEARN_NONE - strange) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
+        return trust * state["fresh"] * state["age"]
 
     def _settle(self, state: Columns, deviation: Floats, memory: Floats) -> None:
         """Takes a strange level for the new normal when it has not moved for as long as the memory: a part was exchanged,
         a setting was changed. Wear moves on, and each move starts the time anew.
         """
         passed = state["fresh"] * state["age"]
-        state["level"] += _share(passed, np.maximum(1.0, memory / _LEVELLED)) * (deviation - state["level"])
+        state["level"] += share(passed, np.maximum(1.0, memory / _LEVELLED)) * (deviation - state["level"])
         moved = np.abs(state["level"] - state["held"]) > _SAME
         state["held"] = np.where(moved, state["level"], state["held"])
         strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE
         state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
         new = state["still"] >= memory
         if new.any():
-            state["mean_y"] += np.where(new, state["rest"], 0.0)
-            for field in ("rest", "level", "held", "still"):
+            self._line.shift(np.where(new, self._by_line.rest(state), 0.0), state)
+            self._by_line.settle(new, state)
+            if self._curves is not None:
+                self._curves.shift(np.where(new, self._by_curve.rest(state), 0.0), state)
+                self._by_curve.settle(new, state)
+            for field in ("level", "held", "still"):
                 state[field] = np.where(new, 0.0, state[field])
             if self._drifts:
                 state["drift"] = np.where(new[:, None, :], 0.0, state["drift"])
-
-    def _regress(self, state: Columns) -> None:
-        """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""
-        for j in range(len(self._contexts)):
-            others = (state["slope"] * state["var_c"][:, :, j, :]).sum(axis=2)
-            own = state["var_c"][:, :, j, j]
-            explained = others - state["slope"][:, :, j] * own
-            state["slope"][:, :, j] = (state["cov"][:, :, j] - explained) / (own + self._ridge[j])
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """Symptoms of the failure mode with the normal band in the present context and the value now."""
@@ -304,8 +299,13 @@ class Baseline:
         deviation = signed[0]
         # A drift is judged by what lies outside a narrower band.
         band = np.where(deviation == plain[0], 1.0, _ALLOWED)
-        width = self._width(own, smooth)[0] * self._threshold * band
-        expected = self._expected(own)[0]
+        width = self._better(lambda by: self._width(by, own, smooth), own)[0] * self._threshold * band
+        expected, seen = self._line.expected(own)[0], self._by_line.value(own)[0]
+        if self._curves is not None:
+            # Of one tick's mode this says nothing, but of all that the rest was smoothed over.
+            bent, usual = self._curves.believed(own)[0], own["usual"][0]
+            expected = np.where(bent, usual, expected)
+            seen = np.where(bent, usual + self._by_curve.rest(own)[0], seen)
         strength = self._asked.shown(track, signed)[0]
         total = float(strength.sum()) or 1.0
         found = []
@@ -318,27 +318,9 @@ class Baseline:
                     unit=self._profile.signals[name].unit,
                     normal_low=float(expected[s] - width[s]),
                     normal_high=float(expected[s] + width[s]),
-                    seen=float(own["y"][0, s]),
+                    seen=float(seen[s]),
                     contribution=float(strength[s]) / total,
                     direction="high" if deviation[s] > 0 else "low",
                 )
             )
         return sorted(found, key=lambda e: -e.contribution)
-
-
-def _fast(smooth: Floats) -> Floats:
-    """What signals are smoothed by before the regression sees them, in ticks."""
-    return np.maximum(1.0, smooth / _STEPS)
-
-
-def _share(age: Floats, constant: Floats) -> Floats:
-    """The weight of a new value after `age` ticks in an exponential mean with a time constant in ticks."""
-    share: Floats = 1.0 - (1.0 - 1.0 / constant) ** age
-    return share
-
-
-def _away(state: Columns) -> Floats:
-    """[D, S, C] how far the context is from what each signal was learnt in; 0 where the context is not known."""
-    context = state["c"][:, None, :]
-    away: Floats = np.where(np.isfinite(context), context - state["mean_c"], 0.0)
-    return away

@@ -12,6 +12,7 @@ import numpy as np
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
 from anomaly.detectors.spell import spell
 from core.profile import Profile
+from telemetry.ranges import modes_of
 from telemetry.window import Bools, Floats, Tick
 
 COMPONENT = "sensors"
@@ -56,6 +57,8 @@ class Sensors:
         ranges = np.array([profile.signals[n].range for n in self._names])
         self._low, self._high = ranges[:, 0], ranges[:, 1]
         self._span = self._high - self._low
+        # A device may stay in a mode for as long as it likes, and change it as often.
+        self._moves = ~modes_of(profile.signals)
         # What jumps are usual can only be learnt once enough of them are averaged.
         self._warm_up = max(spell(settings.warm_up, profile, _WARM_UP), 2.0 * _RECENT)
         self._times = settings.times
@@ -142,7 +145,7 @@ class Sensors:
     def _faults(self, state: Columns) -> Floats:
         """[4, D, S] the score of each fault in the order of `_KINDS`."""
         ready = self._ready(state)
-        moving = ready & (state["changes"] >= _FEWEST)
+        moving = ready & (state["changes"] >= _FEWEST) & self._moves
         # A part that is off or dead reads zero or the end of its range, and that is for the other detectors to judge.
         inside = (state["last"] != 0.0) & (state["last"] > self._low) & (state["last"] < self._high)
         stuck = np.where(inside, state["flat"], 0.0) / self._limit(state["longest_flat"])

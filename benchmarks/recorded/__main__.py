@@ -19,7 +19,7 @@ from anomaly.backtest import Outcome
 from benchmarks.recorded.sets import SETS, Set
 from cli.backtest import judged, show
 from cli.history import labels_of, recorded_of
-from core.profile import Profile, load
+from core.profile import Profile, parse
 from telemetry import recorded
 
 
@@ -45,7 +45,7 @@ def _given(value: Any) -> int:
 def judge(one: Set, data: Path) -> tuple[list[Outcome], Profile, float]:
     """The outcomes of one set, its profile, and the seconds it took from files to figures."""
     began = time.perf_counter()
-    profile = load(one.profile)
+    profile = parse(one.profile.read_text(encoding="utf-8") + one.detectors, one.profile)
     folder = data / one.folder
     events = folder / "events.csv" if one.events else None
     maintenance = folder / "maintenance.csv" if one.events else None

@@ -49,7 +49,7 @@ class Set:
 
     learn: `halves`, each half of the devices by models of the other; or a part of the names of those to learn from.
     windows: more telemetry that is only learnt from. eventful: there is no telemetry but events alone. over: what is made of the
-    recording before it is judged.
+    recording before it is judged. detectors: a section that is added to the profile.
     """
 
     folder: str
@@ -66,6 +66,7 @@ class Set:
     windows: str = ""
     eventful: bool = False
     over: Callable[[Recording], Recording] | None = None
+    detectors: str = ""
 
 
 def _pooled(rows: Sequence[Row], months: Sequence[float], field: str) -> float | None:
@@ -145,6 +146,17 @@ _AZURE = Set(
     rules=Rules(budgets=tuple(sorted({*BUDGETS, 0.08}))),
     failures=True,
     goals=(),
+)
+
+_NO_LABELS = replace(
+    _engines("FD001-train-", 0.0),
+    learn="",
+    life=False,
+    detectors="detectors: {baseline: {warm_up: 40h, smooth: 12h}}",
+    goals=(
+        Goal(name="warned, at a budget of 0.25", figure=_budget(0.25)),
+        Goal(name="false a device-month", figure=_budget(0.25, "false_per_device_month")),
+    ),
 )
 
 SETS: Mapping[str, Set] = {
@@ -241,4 +253,6 @@ SETS: Mapping[str, Set] = {
             Goal(name="inside P10..P90", figure=_of("life", "inside_p10_p90")),
         ),
     ),
+    "cmapss_no_labels": _NO_LABELS,
+    "cmapss_no_labels_six_conditions": replace(_NO_LABELS, over=six),
 }

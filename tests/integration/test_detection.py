@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from anomaly.engine import DetectionEngine, Turn
 from core.database import Database
 from core.profile import Profile, parse
+from telemetry import recorded
+from telemetry.stored import StoredHistory
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BOX = """
@@ -268,3 +271,26 @@ def test_readings_of_bad_quality_are_not_judged(platform: Platform) -> None:
     platform.run("UPDATE reading SET quality = 1")
     platform.engine().turn()
     assert platform.findings() == []
+
+
+def test_a_tick_has_the_mode_that_it_was_in_for_most_of_it_stored_and_recorded_alike(
+    platform: Platform, tmp_path: Path
+) -> None:
+    mode = "  extra: {title: Mode, unit: /, range: [0, 9], interval: 10min, role: mode}\ncomponents:"
+    profile = parse(BOX.replace("components:", mode), "box.yaml")
+    times = [START + timedelta(minutes=10 * at) for at in range(12)]
+    modes = [1, 1, 1, 1, 3, 3, 3, 2, 2, 2, 0, 0]
+    platform.store(1, [at / 6 for at in range(12)], [20.0, 40.0] * 6)
+    with platform.database.transaction() as c:
+        c.cursor().executemany(
+            "INSERT INTO reading VALUES (4, %s, %s, %s, 0)",
+            [(t, platform.now, m) for t, m in zip(times, modes, strict=True)],
+        )
+    rows = [f"b1,{t.isoformat()},{heat},{m}" for t, heat, m in zip(times, [20.0, 40.0] * 6, modes, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["device,time,heat,extra", *rows]))
+    for windows in (
+        StoredHistory(platform.database, profile).windows(),
+        recorded.telemetry(tmp_path / "t.csv", profile).windows(),
+    ):
+        (window,) = windows
+        assert window.values[:, 0].tolist() == [[30.0, 1.0], [30.0, 2.0]]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from anomaly.finding import Change
+from anomaly.finding import Change, FindingChange
 from anomaly.judge import Judge
 from core.profile import Profile, parse
-from telemetry.window import Floats, Window
+from telemetry.window import Floats, Ints, Window
 
 PUMP = """
 profile: pump
@@ -20,6 +20,20 @@ components: {rotor: {title: Rotor}}
 detectors: {baseline: {}}
 """
 DRIFT = PUMP.replace("baseline: {}", "baseline: {drift: true}")
+HEAT_PUMP = """
+profile: heat_pump
+title: Heat pump
+tick: 1h
+silence_after: 1d
+signals:
+  mode: {title: Mode, unit: /, range: [0, 9], interval: 1h, role: mode}
+  power: {title: Power, unit: W, range: [0, 5000], interval: 1h, component: compressor}
+  heat: {title: Condenser, unit: Cel, range: [-50, 150], interval: 1h, component: condenser}
+components: {compressor: {title: Compressor}, condenser: {title: Condenser}}
+"""
+LOADED = HEAT_PUMP.replace("role: mode", "role: context").replace("[0, 9]", "[0, 40]")
+POWER, HEAT = np.array([900.0, 20.0, 1400.0, 300.0]), np.array([38.0, 57.0, 21.0, -5.0])
+"""Of a heat pump in each of its modes, along no straight line."""
 WEAR = PUMP + "failure_modes:\n  wear: {title: Wear, component: rotor, symptoms: {hum: high, heat: high}}\n"
 
 
@@ -43,6 +57,26 @@ def judged(kind: Profile, values: Floats) -> tuple[list[tuple[str, int]], Floats
     changes = judge.run(found, judge.fresh(1), lambda _, score: scores.append(float(score[0, 0])))
     told = [(str(c.change), round(c.at.timestamp() * 1e6) // tick) for c in changes if c.change is not Change.EXTENDED]
     return told, np.array(scores)
+
+
+def opened(kind: Profile, values: Floats) -> list[FindingChange]:
+    """The findings that one device's hourly values [T, S] open."""
+    hours = np.arange(len(values)) * 3_600_000_000
+    found = Window(devices=np.array([1]), signals=tuple(kind.signals), times=hours, values=values[:, None, :])
+    judge = Judge(kind)
+    return [c for c in judge.run(found, judge.fresh(1)) if c.change is Change.OPENED]
+
+
+def at(finding: FindingChange) -> int:
+    """The tick that a finding opened in."""
+    return int(finding.at.timestamp()) // 3600
+
+
+def running(modes: Ints, seed: int = 1) -> Floats:
+    """[T, 3] mode, power and heat of a heat pump in one mode after the other."""
+    random = np.random.default_rng(seed)
+    power = POWER[modes] + random.normal(0, 8, len(modes))
+    return np.stack([modes, power, HEAT[modes] + random.normal(0, 0.5, len(modes))], axis=1)
 
 
 @pytest.mark.parametrize(("tick", "horizon"), [("10s", "8min"), ("10s", "2d"), ("5min", "4h"), ("1d", "48d")])
@@ -180,3 +214,51 @@ def test_a_drift_is_told_with_a_band_that_it_lies_outside_of() -> None:
     assert (evidence.signal, evidence.direction) == ("hum", "high")
     assert evidence.normal_high is not None
     assert evidence.seen > evidence.normal_high
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_mode_of_operation_is_held_against_itself(seed: int) -> None:
+    kind = parse(HEAT_PUMP, "heat_pump.yaml")
+    modes = np.random.default_rng(seed).choice(3, 900)
+    values = running(modes, seed)
+    assert opened(kind, values) == []
+    # Four degrees in one mode; from mode to mode the condenser moves by twenty.
+    values[500:, 2] += np.where(modes[500:] == 2, np.linspace(0, 8, 400).clip(max=4), 0)
+    first = opened(kind, values)[0]
+    assert (first.component, 500 < at(first) < 720) == ("condenser", True)
+    evidence = first.evidence[0]
+    assert (evidence.signal, evidence.direction) == ("heat", "high")
+    assert evidence.normal_low is not None
+    assert evidence.normal_high is not None
+    assert evidence.normal_low < evidence.normal_high < evidence.seen
+
+
+@pytest.mark.parametrize("later", [[0, 1, 2, 3], [3]], ids=["among others", "for good"])
+def test_a_mode_that_comes_later_is_no_fault(later: list[int]) -> None:
+    random = np.random.default_rng(1)
+    modes = np.concatenate([random.choice(3, 450), random.choice(later, 450)])
+    assert opened(parse(HEAT_PUMP, "heat_pump.yaml"), running(modes)) == []
+
+
+def test_what_a_context_makes_of_a_signal_may_be_a_curve() -> None:
+    """A turbine's power goes with the cube of the wind; a straight line leaves more than a worn blade costs."""
+    random = np.random.default_rng(3)
+    wind = np.convolve(random.normal(0, 1, 1500), np.ones(12) / 12**0.5, "valid")[:1400] * 3 + 8
+    power = 1500 * np.clip(wind / 12, 0, 1) ** 3 * random.normal(1, 0.02, 1400)
+    kind = parse(LOADED, "turbine.yaml")
+    values = np.stack([wind, power, random.normal(30, 1, 1400)], axis=1)
+    assert opened(kind, values) == []
+    values[900:, 1] *= np.linspace(1, 0.6, 500).clip(min=0.8)
+    first = opened(kind, values)[0]
+    assert (first.component, first.evidence[0].direction, 900 < at(first) < 1200) == ("compressor", "low", True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_context_that_only_wanders_hides_no_fault(seed: int) -> None:
+    """The room gets warmer for weeks while the compressor wears: that explains nothing, whatever curve would fit."""
+    random = np.random.default_rng(seed)
+    room = np.linspace(0, 9, 1200) + random.normal(0, 0.2, 1200)
+    values = np.stack([room, random.normal(500, 5, 1200), random.normal(30, 1, 1200)], axis=1)
+    values[600:, 1] += np.linspace(0, 90, 600)
+    first = opened(parse(LOADED, "heat_pump.yaml"), values)[0]
+    assert (first.component, 600 < at(first) < 1200) == ("compressor", True)

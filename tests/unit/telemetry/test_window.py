@@ -46,6 +46,25 @@ def test_the_order_of_readings_does_not_matter(rows: list[tuple[int, int, int, f
     np.testing.assert_allclose(one.values, other.values, atol=1e-9)
 
 
+def test_a_mode_is_the_one_that_most_of_a_ticks_readings_have_and_of_several_the_last() -> None:
+    rows = [(0, 0, 1.0), (0, 1, 3.0), (0, 2, 3.0), (1, 0, 2.0), (1, 1, 5.0), (0, MINUTE, 4.0), (1, MINUTE, 9.0)]
+    device, times, values = (np.array(column) for column in zip(*rows, strict=True))
+    for order in (np.arange(7), np.arange(7)[::-1]):
+        found = window.build(
+            devices=np.array([7, 9]),
+            signals=("a", "mode"),
+            tick=MINUTE,
+            device_at=device[order],
+            signal_at=np.ones(7, dtype=np.int64),
+            times=times[order],
+            values=values[order],
+            beyond=values[order] > 8,
+            modes=np.array([False, True]),
+        )
+        np.testing.assert_array_equal(found.values[:, :, 1], [[3.0, 5.0], [4.0, np.nan]])
+        assert np.isnan(found.values[:, :, 0]).all()
+
+
 def test_ticks_within_spans_are_listed_once() -> None:
     starts, ends = np.array([50, 0, 20, 100, 70]), np.array([70, 30, 40, 90, 80])
     assert window.ticks_within(starts, ends, 10).tolist() == [0, 10, 20, 30, 50, 60, 70]

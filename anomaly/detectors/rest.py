@@ -1,0 +1,118 @@
+"""What an explanation leaves of each signal, smoothed and held against its own usual spread."""
+
+import numpy as np
+
+from anomaly.detector import Columns, Field, Layout, least_spread
+from telemetry.window import Bools, Floats
+
+_STEPS = 8
+"""Values are smoothed over 1/8 of the final smoothing before they are explained: slow enough for lags, fast enough for days."""
+_OWN_FLOOR = 1e-2
+_RELATIVE_FLOOR = 1e-3
+"""The spread is never taken to be less than these shares of a signal's own usual size, where the floor by its range is more, and
+of its usual value, added up.
+"""
+_LEAST = 0.25
+"""The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
+_MOST = 3.0
+"""A rest beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
+
+
+def fast(smooth: Floats) -> Floats:
+    """What signals are smoothed by before they are explained, in ticks, where the rest is smoothed over `smooth`."""
+    return np.maximum(1.0, smooth / _STEPS)
+
+
+def share(age: Floats, constant: Floats) -> Floats:
+    """The weight of a new value after `age` ticks in an exponential mean with a time constant in ticks."""
+    found: Floats = 1.0 - (1.0 - 1.0 / constant) ** age
+    return found
+
+
+class Rest:
+    """Follows what one explanation leaves of S signals of each device.
+
+    threshold: spreads that are abnormal. floor: [S] the least spread by the signals' ranges, in their units.
+    """
+
+    def __init__(self, name: str, threshold: float, floor: Floats) -> None:
+        """name: of the explanation, before each field of the state."""
+        self._threshold, self._floor = threshold, floor
+        fields = ("met", "value", "weight", "scatter", "rest", "spread")
+        # met: ticks in which the signal was explained. value: smoothed a little. weight: ticks learnt, at most the memory.
+        # scatter: usual variance of what is not explained. rest: that, smoothed: what is judged. spread: its usual variance.
+        self._met, self._value, self._weight, self._scatter, self._rest, self._spread = (f"{name}_{f}" for f in fields)
+        self.layout: Layout = {f"{name}_{f}": Field(shape=floor.shape) for f in fields}
+
+    def value(self, state: Columns) -> Floats:
+        """[D, S] what is explained, smoothed a little."""
+        found: Floats = state[self._value]
+        return found
+
+    def rest(self, state: Columns) -> Floats:
+        """[D, S] what is left of it, smoothed, in the signal's unit."""
+        found: Floats = state[self._rest]
+        return found
+
+    def weight(self, state: Columns) -> Floats:
+        """[D, S] how many ticks were learnt."""
+        found: Floats = state[self._weight]
+        return found
+
+    def scatter(self, state: Columns) -> Floats:
+        """[D, S] the usual variance of what is left before it is smoothed."""
+        found: Floats = state[self._scatter]
+        return found
+
+    def first(self, state: Columns) -> Bools:
+        """[D, S] whether no value but the newest is known."""
+        found: Bools = state[self._met] <= 1.0
+        return found
+
+    def enough(self, state: Columns, ticks: int) -> Bools:
+        """[D, S] whether the signal was explained in so many ticks."""
+        found: Bools = state[self._met] >= ticks
+        return found
+
+    def take(self, values: Floats, seen: Bools, age: Floats, smooth: Floats, state: Columns) -> None:
+        """Takes a tick's values. values: [D, S]; seen: where they were measured; age: [D, S] ticks since the one before."""
+        state[self._met] += seen
+        step = np.maximum(share(age, fast(smooth)), 1.0 / np.maximum(state[self._met], 1.0))
+        state[self._value] += np.where(seen, step * (np.where(seen, values, 0.0) - state[self._value]), 0.0)
+
+    def follow(self, expected: Floats, width: Floats, seen: Bools, age: Floats, smooth: Floats, state: Columns) -> None:
+        """Smooths what is left of the values where [D, S] `expected` explains them. width: [D, S] of the usual rest."""
+        # Until the explanation has seen a few independent values its rest means nothing.
+        started = seen & (state[self._weight] >= smooth)
+        # A value far out counts only so much: a day with warm food in it is no trend.
+        most = _MOST * self._threshold * width
+        left = np.clip(state[self._value] - expected, -most, most)
+        state[self._rest] += np.where(started, share(age, smooth) * (left - state[self._rest]), 0.0)
+
+    def width(self, usual: Floats, smooth: Floats, state: Columns, unsure: Floats | float = 0.0) -> Floats:
+        """[D, S] the usual spread of the rest. usual: [D, S] the signals' usual values. unsure: how much less certain the
+        explanation is now than usual, as a variance.
+        """
+        least = _LEAST * state[self._scatter] * fast(smooth) / smooth
+        width: Floats = np.sqrt(np.maximum(state[self._spread], least) + unsure)
+        size = np.maximum(np.abs(usual), np.sqrt(state[self._scatter]))
+        width += least_spread(self._floor, size, _OWN_FLOOR) + _RELATIVE_FLOOR * np.abs(usual)
+        return width
+
+    def trusted(self, trust: Floats, memory: Floats, state: Columns) -> Floats:
+        """[D, S] the share that a tick which is trusted so much has in what is learnt."""
+        state[self._weight] = np.minimum(state[self._weight] + trust, memory)
+        step: Floats = np.minimum(trust / np.maximum(state[self._weight], 1.0), 1.0)
+        return step
+
+    def learn(self, step: Floats, expected: Floats, smooth: Floats, state: Columns) -> None:
+        """Moves what spread is usual. step: [D, S] what `trusted` gave."""
+        left = state[self._value] - expected
+        state[self._scatter] += step * (left**2 - state[self._scatter])
+        # Until it is learnt, the smoothed rest is taken to spread as widely as the rest itself.
+        moved = state[self._spread] + step * (state[self._rest] ** 2 - state[self._spread])
+        state[self._spread] = np.where(state[self._weight] > smooth, moved, state[self._scatter])
+
+    def settle(self, new: Bools, state: Columns) -> None:
+        """What is left becomes nothing where it was made the new normal."""
+        state[self._rest] = np.where(new, 0.0, state[self._rest])
