@@ -120,9 +120,7 @@ class Baseline:
                 **self.layout,
                 **self._curves.layout,
                 **self._by_curve.layout,
-                "explained": Field(
-                    shape=(s,)
-                ),  # whether the signal was measured in a context that curves know, in the last tick
+                "explained": Field(shape=(s,)),  # whether curves knew the context it was measured in, in the last tick
                 "usual": Field(shape=(s,)),  # what curves said of it, smoothed as the rest is
             }
         if self._drifts:

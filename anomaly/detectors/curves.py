@@ -70,7 +70,7 @@ class Curves:
         apart = np.where(self._modes, _MODE, apart)
         told = state["common"].copy()
         unsure = 1.0 / (state["commonly"] + _PRIOR)
-        last = np.broadcast_to(smooth.max(axis=1), len(told))
+        last = np.broadcast_to(smooth.max(axis=1, initial=1.0), len(told))
         for c in range(len(self._least)):
             self._place(c, apart[:, c], slope[:, :, c], state)
             height, learnt = self._height(c, state)
@@ -111,7 +111,7 @@ class Curves:
         weighed = trust * (values - state["told"]) / (1.0 + unsure)
         state["common"] += weighed / (state["commonly"] + _PRIOR)
         state["commonly"] = np.minimum(state["commonly"] + trust, memory)
-        longest = memory.max(axis=1)
+        longest = memory.max(axis=1, initial=1.0)
         for c in range(len(self._least)):
             there = np.nonzero(state["nearest"][:, c] >= 0)[0]
             at = state["nearest"][there, c].astype(np.int64)

@@ -262,3 +262,9 @@ def test_a_context_that_only_wanders_hides_no_fault(seed: int) -> None:
     values[600:, 1] += np.linspace(0, 90, 600)
     first = opened(parse(LOADED, "heat_pump.yaml"), values)[0]
     assert (first.component, 600 < at(first) < 1200) == ("compressor", True)
+
+
+def test_a_profile_of_contexts_alone_asks_nothing() -> None:
+    head, _, _ = HEAT_PUMP.partition("  power:")
+    kind = parse(head + "components: {compressor: {title: Compressor}}\n", "heat_pump.yaml")
+    assert opened(kind, np.tile([0.0, 1.0, 2.0], 100)[:, None]) == []
