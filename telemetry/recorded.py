@@ -26,7 +26,8 @@ class Recording:
     devices: D names. signals: S names. device: [N] positions in `devices`. times: [N] microseconds since the epoch.
     values: [N, S] in the signals' units, NaN where nothing was measured. tick: microseconds. events: error codes.
     replaced: components. attributes: texts by device name and attribute. eventful: the devices only send events, and a row
-    without a value says that a device was there. ranges: [S, 2] what the signals' sensors can give; None: anything. modes: [S] which signals are modes; None: none.
+    without a value says that a device was there. ranges: [S, 2] what the signals' sensors can give; None: anything. modes: [S] which
+    signals are modes; None: none.
     """
 
     devices: tuple[str, ...]

@@ -33,6 +33,7 @@ _LASTS = 4
 _FLOOR = 1e-5
 """The spread is never taken to be less than this share of a signal's range, nor of more than its own usual size."""
 _NOTHING = np.zeros((1, 1))
+"""What is expected of values from which all that explains them was taken already."""
 _FEWEST = 20
 """So many ticks a signal must have been measured in before it is judged."""
 _SILENT = 4

@@ -1,5 +1,5 @@
-"""What each context signal makes of each signal beyond a straight line, point by point, as each device learns it for itself: modes
-of operation, a fan's power over the wind.
+"""What each context signal makes of each signal where that is no straight line, point by point, as each device learns it for itself:
+modes of operation, a turbine's power over the wind.
 """
 
 import numpy as np
@@ -23,6 +23,8 @@ _BENT, _STRAIGHT = 1 / 3, 1 / 2
 """Curves are believed once they leave less than this share of what the line leaves, in variance, until they leave more than that."""
 _COMPARED = 20
 """So many values must have been foretold by both."""
+_BARELY = 1e-9
+"""A point that no tick was spent at yet."""
 
 
 class Curves:
@@ -188,10 +190,6 @@ class Curves:
             state["spent"][new, c, at] = 0.0
             nearest[far] = _away(c, now, state)[far].argmin(axis=1)
         state["nearest"][:, c] = np.where(np.isfinite(now), nearest, -1)
-
-
-_BARELY = 1e-9
-"""A point that no tick was spent at yet."""
 
 
 def _away(c: int, now: Floats, state: Columns) -> Floats:
