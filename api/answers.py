@@ -5,6 +5,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from core.profile import Role
 from proactive.ticket import Resolution, TicketState
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -242,12 +243,15 @@ class Deleted(BaseModel):
 
 class Columns(BaseModel):
     """Readings of one signal in columns; `time` in ms since epoch. `bucket_seconds` None: `value` as measured; else
-    `least`, `greatest` and `mean` of each bucket, whose `time` is its start.
+    `least`, `greatest` and `mean` of each bucket, whose `time` is its start. A signal of the `role` mode is a number for what
+    the device does, and holds until the next: it has the `value` that most of a bucket's readings have. `role` is None where
+    the profile does not know the signal.
     """
 
     device: str
     signal: str
     unit: str
+    role: Role | None
     start: UtcTime
     stop: UtcTime
     bucket_seconds: float | None

@@ -27,8 +27,8 @@ STATIC = Path(__file__).parent / "static"
 
 def create_app(settings: Settings, database: Database, *, clock: Clock = utc_now) -> FastAPI:
     """The API and the pages over `database`, which the caller closes."""
-    console = ConsoleStore(database)
     profiles = Profiles(settings.profile_dir)
+    console = ConsoleStore(database, profiles)
     metrics = health.Metrics(console)
     app = FastAPI(
         title="Forewarn",

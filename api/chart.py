@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from api import views
 from core.database import Row
-from core.profile import Profile
+from core.profile import Profile, Role
 
 _MARKED = ("error", "maintenance", "attribute")
 """Kinds of events that are marked in the chart: what may explain a change of the lines."""
@@ -41,6 +41,7 @@ def facts(
                 "title": names.signal(signal),
                 "unit": names.unit(signal),
                 "interval": _interval(profile, signal),
+                "mode": _is_mode(profile, signal),
                 "normal": bands.get(signal),
             }
             for signal in known
@@ -68,6 +69,11 @@ def facts(
 def _interval(profile: Profile | None, signal: str) -> float | None:
     known = profile.signals.get(signal) if profile else None
     return known.interval.total_seconds() if known else None
+
+
+def _is_mode(profile: Profile | None, signal: str) -> bool:
+    known = profile.signals.get(signal) if profile else None
+    return known is not None and known.role is Role.MODE
 
 
 def _ms(time: datetime) -> int:

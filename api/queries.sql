@@ -100,6 +100,16 @@ FROM (
 ) b
 ORDER BY bucket;
 
+-- bucketed_modes: of a series of modes, the value that most readings of each bucket have, of several the one measured last; time is the bucket's start.
+SELECT DISTINCT ON (bucket) (extract(epoch FROM bucket) * 1000)::bigint AS time, value
+FROM (
+    SELECT date_bin(%(width)s, time, %(start)s) AS bucket, value, count(*) AS readings, max(time) AS last
+    FROM reading
+    WHERE series_id = %(series)s AND time >= %(start)s AND time < %(stop)s
+    GROUP BY 1, 2
+) b
+ORDER BY bucket, readings DESC, last DESC;
+
 -- bucketed_hours: as bucketed_readings for buckets of whole hours, from hourly rows; the newest hour, which may grow, and what follows it from readings.
 WITH edge AS (
     SELECT coalesce((SELECT max(hour) FROM reading_hour WHERE series_id = %(series)s), '-infinity') AS at
@@ -122,6 +132,36 @@ FROM (
     GROUP BY 1
 ) b
 ORDER BY bucket;
+
+-- bucketed_mode_hours: as bucketed_modes for buckets of whole hours, from hourly rows; what bucketed_hours takes from readings, and hours that know no mode, from readings.
+WITH edge AS (
+    SELECT coalesce((SELECT max(hour) FROM reading_hour WHERE series_id = %(series)s), '-infinity') AS at
+),
+past AS (
+    SELECT h.hour, h.mode, h.mode_readings
+    FROM reading_hour h, edge
+    WHERE h.series_id = %(series)s AND h.hour >= date_bin('1 hour', %(start)s, '2000-01-01Z') AND h.hour < %(stop)s
+      AND h.hour < edge.at
+),
+part AS (
+    SELECT hour AS time, mode AS value, mode_readings AS readings FROM past WHERE mode IS NOT NULL
+    UNION ALL
+    SELECT r.time, r.value, 1
+    FROM past p JOIN reading r ON r.series_id = %(series)s AND r.time >= p.hour AND r.time < p.hour + interval '1 hour'
+    WHERE p.mode IS NULL
+    UNION ALL
+    SELECT r.time, r.value, 1
+    FROM reading r, edge
+    WHERE r.series_id = %(series)s AND r.time >= greatest(%(start)s, edge.at) AND r.time < %(stop)s
+)
+SELECT DISTINCT ON (bucket) (extract(epoch FROM bucket) * 1000)::bigint AS time, value
+FROM (
+    SELECT date_bin(%(width)s, time, date_bin('1 hour', %(start)s, '2000-01-01Z')) AS bucket, value,
+           sum(readings) AS readings, max(time) AS last
+    FROM part
+    GROUP BY 1, 2
+) b
+ORDER BY bucket, readings DESC, last DESC;
 
 -- findings: one page of findings, newest first.
 SELECT f.id, d.name AS device, d.profile, f.kind, f.component, f.failure_mode, f.severity, f.detector, f.version,

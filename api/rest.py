@@ -14,6 +14,7 @@ from api.paging import Cursor, Limit, Name, after_id, by_id, listing
 from api.parts import Parts, parts
 from api.store import MOST_RAW, TicketFilter
 from core.errors import InvalidInput, NotFound
+from core.profile import Role
 from proactive.ticket import TicketState
 
 router = APIRouter(prefix="/api/v1")
@@ -63,7 +64,8 @@ def get_readings(
     points: Annotated[int, Query(ge=1, le=MOST_RAW)] = 2000,
 ) -> Response:
     """Readings of one signal in [from, to), the last 7 days unless told: as measured when there are at most `points`,
-    else the least, greatest and mean value of about `points` buckets, so that no spike is lost.
+    else the least, greatest and mean value of about `points` buckets, so that no spike is lost. Of a mode, the value that most
+    readings of a bucket have.
     """
     part = parts(request)
     stop = stop or part.clock()
@@ -79,12 +81,13 @@ def get_readings(
         "device": name,
         "signal": signal,
         "unit": declared.unit if declared else "",
+        "role": declared.role if declared else None,
         "start": start,
         "stop": stop,
         "bucket_seconds": found.bucket.total_seconds() if found and found.bucket else None,
         "time": found.time if found else [],
     }
-    if found and found.bucket:
+    if found and found.bucket and not (declared and declared.role is Role.MODE):
         columns |= {"least": found.least, "greatest": found.greatest, "mean": found.mean}
     else:
         columns["value"] = found.value if found else []

@@ -1,12 +1,14 @@
 """The console's reads and the API's tokens: the only file of `api` that runs SQL."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.database import Database, Queries, Row
 from core.errors import Conflict, NotFound
+from core.profile import Profile
+from telemetry.ranges import mode_signals
 
 QUERIES = Queries("api")
 MOST_RAW = 20_000
@@ -28,7 +30,8 @@ class TicketFilter:
 class Readings:
     """Readings of one signal, columns of one length. Times in ms since epoch.
 
-    Either `value` as measured (`bucket` is None), or `least`, `greatest` and `mean` of each `bucket`.
+    Either `value` as measured (`bucket` is None), or `least`, `greatest` and `mean` of each `bucket`; of a mode, the `value`
+    that most of the bucket's readings have.
     """
 
     profile: str
@@ -41,10 +44,14 @@ class Readings:
 
 
 class ConsoleStore:
-    """What the pages and the API show, as rows. Every list is in a stable order and starts after a key."""
+    """What the pages and the API show, as rows. Every list is in a stable order and starts after a key.
 
-    def __init__(self, database: Database) -> None:
+    profiles: by name, they tell which signals are modes.
+    """
+
+    def __init__(self, database: Database, profiles: Mapping[str, Profile]) -> None:
         self._database = database
+        self._modes = mode_signals(profiles)
 
     def tickets(
         self,
@@ -120,7 +127,8 @@ class ConsoleStore:
         """Readings in [start, stop): as measured when there are no more than `points`, else in about `points` buckets.
 
         Buckets of an hour and more are made of the hours that `telemetry.storage` keeps, and so is what lies so far
-        back that the readings themselves were dropped.
+        back that the readings themselves were dropped. No two modes have a mean: a bucket has the one that most of its
+        readings have.
 
         None when the device never sent the signal. Raises NotFound for an unknown device.
         """
@@ -135,14 +143,20 @@ class ConsoleStore:
             if not dropped:
                 raw = connection.execute(QUERIES["raw_readings"], {**asked, "limit": points + 1}).fetchall()
                 if len(raw) <= points:
-                    return _as_measured(series["profile"], raw)
+                    return _single(series["profile"], raw)
             # Whole seconds make bucket starts that people can read; a bucket more than `points` may come of it.
             width = timedelta(seconds=max(1, -(-int((stop - start).total_seconds()) // points)))
-            query = "bucketed_readings"
-            if dropped or width >= _HOUR:
+            by_hours = dropped or width >= _HOUR
+            if by_hours:
                 width = -(-width // _HOUR) * _HOUR
-                query = "bucketed_hours"
+            is_mode = (series["profile"], signal) in self._modes
+            if is_mode:
+                query = "bucketed_mode_hours" if by_hours else "bucketed_modes"
+            else:
+                query = "bucketed_hours" if by_hours else "bucketed_readings"
             rows = connection.execute(QUERIES[query], {**asked, "width": width}).fetchall()
+        if is_mode:
+            return _single(series["profile"], rows, width)
         return Readings(
             profile=series["profile"],
             bucket=width,
@@ -217,10 +231,10 @@ class ConsoleStore:
             return connection.execute(QUERIES[query], values).fetchall()
 
 
-def _as_measured(profile: str, rows: list[Row]) -> Readings:
+def _single(profile: str, rows: list[Row], bucket: timedelta | None = None) -> Readings:
     return Readings(
         profile=profile,
-        bucket=None,
+        bucket=bucket,
         time=[r["time"] for r in rows],
         value=[r["value"] for r in rows],
         least=[],

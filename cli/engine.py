@@ -74,9 +74,9 @@ def engine(settings: Settings, *, once: bool) -> None:
         scheduler.add_job(_unless_away(running.triage), "interval", seconds=often)
         scheduler.add_job(_unless_away(running.send_due), "interval", seconds=often)
         scheduler.add_job(_unless_away(running.tidy), "interval", minutes=5)
-        scheduler.add_job(_unless_away(lambda: storage.roll_up(database)), "interval", minutes=5)
-        scheduler.add_job(_unless_away(lambda: _tidy(settings, database)), "interval", hours=1)
         models, profiles = model_store(settings, database), Profiles(settings.profile_dir)
+        scheduler.add_job(_unless_away(lambda: storage.roll_up(database, profiles)), "interval", minutes=5)
+        scheduler.add_job(_unless_away(lambda: _tidy(settings, database, profiles)), "interval", hours=1)
         scheduler.add_job(_unless_away(models.review), "interval", minutes=5)
         scheduler.add_job(_unless_away(lambda: watch.look(database, profiles, utc_now())), "interval", hours=1)
         if settings.train_every:
@@ -95,8 +95,8 @@ def _learn() -> None:
         _log.error("learning models failed; it is tried again next time", exit_code=done.returncode)
 
 
-def _tidy(settings: Settings, database: Database) -> None:
-    done = storage.tidy(database, now=utc_now(), retention=settings.retention)
+def _tidy(settings: Settings, database: Database, profiles: Profiles) -> None:
+    done = storage.tidy(database, profiles, now=utc_now(), retention=settings.retention)
     _log.info("storage tidied", hours=done.hours, dropped=done.dropped, of=done.of, batches=done.batches)
 
 

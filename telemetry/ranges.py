@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from core.profile import Role, Signal
+from core.profile import Profile, Role, Signal
 from telemetry.window import Bools, Floats, Ints
 
 
@@ -16,6 +16,13 @@ def ranges_of(signals: Mapping[str, Signal]) -> Floats:
 def modes_of(signals: Mapping[str, Signal]) -> Bools:
     """[S] which signals are numbers of modes, so that the mean of two values is none."""
     return np.array([signal.role is Role.MODE for signal in signals.values()], dtype=bool)
+
+
+def mode_signals(profiles: Mapping[str, Profile]) -> set[tuple[str, str]]:
+    """Profile and signal of all that are numbers of modes."""
+    return {
+        (p, s) for p, profile in profiles.items() for s, signal in profile.signals.items() if signal.role is Role.MODE
+    }
 
 
 def outside(values: Floats, signal_at: Ints, ranges: Floats) -> Bools:

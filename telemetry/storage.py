@@ -4,11 +4,14 @@ What differs between TimescaleDB and plain PostgreSQL when data are dropped stan
 need no difference: `date_bin` is the same on both.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from core.database import Connection, Database, Queries
+from core.profile import Profile
 from telemetry.history import Span, stored_since
+from telemetry.ranges import mode_signals
 from telemetry.store.writer import translated
 
 _SQL = Queries("telemetry", "storage.sql")
@@ -30,12 +33,13 @@ class Tidied:
     batches: int
 
 
-def roll_up(database: Database) -> int:
+def roll_up(database: Database, profiles: Mapping[str, Profile]) -> int:
     """Brings the hours up to what is committed; returns how many were made. None of it while another process does it.
 
     An hour is made anew from its readings whenever some were stored for it, however late, so that doing it twice or
-    in any order gives the same.
+    in any order gives the same. profiles: by name, they tell which signals are modes.
     """
+    modes = mode_signals(profiles)
     made = 0
     while True:
         with translated(), database.transaction() as connection:
@@ -52,6 +56,8 @@ def roll_up(database: Database) -> int:
                     "devices": [device for device, _ in spans],
                     "starts": [_hours(span)[0] for _, span in spans],
                     "ends": [_hours(span)[1] for _, span in spans],
+                    "profiles": [profile for profile, _ in modes],
+                    "signals": [signal for _, signal in modes],
                     "kept": cursor["kept"],
                 },
             ).rowcount
@@ -64,9 +70,9 @@ def _hours(span: Span) -> tuple[datetime, datetime]:
     return _EPOCH + timedelta(hours=first), _EPOCH + timedelta(hours=end)
 
 
-def tidy(database: Database, *, now: datetime, retention: timedelta | None) -> Tidied:
+def tidy(database: Database, profiles: Mapping[str, Profile], *, now: datetime, retention: timedelta | None) -> Tidied:
     """Makes the hours, drops readings measured more than `retention` ago (None: none), and prunes notes of batches."""
-    hours = roll_up(database)
+    hours = roll_up(database, profiles)
     dropped, of = 0, "readings"
     if retention is not None:
         # Whole hours: of an hour that is kept as one row, no part stays behind.

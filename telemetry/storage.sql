@@ -4,16 +4,38 @@ SELECT xact::text::bigint AS xact, kept FROM rollup_cursor FOR UPDATE SKIP LOCKE
 -- move_rollup: the end of a turn
 UPDATE rollup_cursor SET xact = %(xact)s::text::xid8;
 
--- roll_up: makes the hours anew in which something was stored; one whose readings were dropped meanwhile stays as it is
-INSERT INTO reading_hour AS old (series_id, hour, readings, mean, least, greatest)
-SELECT r.series_id, date_bin('1 hour', r.time, '2000-01-01Z'), count(*), avg(r.value), min(r.value), max(r.value)
-  FROM unnest(%(devices)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS want (device_id, start_at, end_at)
-  JOIN series s ON s.device_id = want.device_id
-  JOIN reading r ON r.series_id = s.id AND r.time >= want.start_at AND r.time < want.end_at
- GROUP BY 1, 2
+-- roll_up: makes the hours anew in which something was stored; one whose readings were dropped meanwhile stays as it is. Of a mode, the value that most readings have, of several the one measured last
+WITH want AS (
+    SELECT s.id AS series_id, w.start_at, w.end_at,
+           (d.profile, s.signal) IN (SELECT * FROM unnest(%(profiles)s::text[], %(signals)s::text[])) AS is_mode
+      FROM unnest(%(devices)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS w (device_id, start_at, end_at)
+      JOIN device d ON d.id = w.device_id
+      JOIN series s ON s.device_id = w.device_id
+),
+made AS (
+    SELECT r.series_id, date_bin('1 hour', r.time, '2000-01-01Z') AS hour,
+           count(*) AS readings, avg(r.value) AS mean, min(r.value) AS least, max(r.value) AS greatest
+      FROM want w
+      JOIN reading r ON r.series_id = w.series_id AND r.time >= w.start_at AND r.time < w.end_at
+     GROUP BY 1, 2
+),
+most AS (
+    SELECT DISTINCT ON (series_id, hour) series_id, hour, mode, mode_readings
+      FROM (SELECT r.series_id, date_bin('1 hour', r.time, '2000-01-01Z') AS hour, r.value AS mode,
+                   count(*) AS mode_readings, max(r.time) AS last
+              FROM want w
+              JOIN reading r ON r.series_id = w.series_id AND r.time >= w.start_at AND r.time < w.end_at
+             WHERE w.is_mode
+             GROUP BY 1, 2, 3) m
+     ORDER BY series_id, hour, mode_readings DESC, last DESC
+)
+INSERT INTO reading_hour AS old (series_id, hour, readings, mean, least, greatest, mode, mode_readings)
+SELECT series_id, hour, readings, mean, least, greatest, mode, mode_readings
+  FROM made LEFT JOIN most USING (series_id, hour)
  ORDER BY 1, 2
 ON CONFLICT (series_id, hour) DO UPDATE
-   SET readings = excluded.readings, mean = excluded.mean, least = excluded.least, greatest = excluded.greatest
+   SET readings = excluded.readings, mean = excluded.mean, least = excluded.least, greatest = excluded.greatest,
+       mode = excluded.mode, mode_readings = excluded.mode_readings
  WHERE %(kept)s::timestamptz IS NULL OR old.hour >= %(kept)s;
 
 -- keep_from: what was measured before this time is being dropped

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from api.app import create_app
 from core import errors
 from core.database import Database
 from core.settings import Settings
+from tests.modes import MODES, PROFILE, PUMP, seed_modes
 from tests.seed import FRIDGE, seed
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -113,6 +115,25 @@ def test_many_readings_come_as_buckets_that_lose_no_spike(client: TestClient, da
     assert raw["bucket_seconds"] is None
     assert max(columns["greatest"]) == max(raw["value"])
     assert min(columns["least"]) == min(raw["value"])
+
+
+def test_a_mode_is_said_to_be_one_and_has_no_mean(database: Database, tmp_path: Path) -> None:
+    seed_modes(database, NOW)
+    (tmp_path / "heat_pump.yaml").write_text(PROFILE)
+    settings = Settings(admin_token="secret", profile_dir=tmp_path)
+    headers = {"Authorization": "Bearer secret"}
+    with TestClient(create_app(settings, database, clock=lambda: NOW), headers=headers) as client:
+        asked = {"signal": "mode", "from": (NOW - timedelta(days=30)).isoformat()}
+        for points, bucket in ((20000, None), (2000, 1296), (100, 8 * 3600)):
+            columns = get(client, f"/devices/{PUMP}/readings", **asked, points=points)
+            assert columns["role"] == "mode"
+            assert columns["bucket_seconds"] == bucket
+            assert {"least", "greatest", "mean"}.isdisjoint(columns)
+            assert len(columns["value"]) == len(columns["time"]) > 80
+            assert set(columns["value"]) <= MODES
+        asked["signal"] = "flow_temp"
+        columns = get(client, f"/devices/{PUMP}/readings", **asked, points=100)
+        assert (columns["role"], "value" in columns, len(columns["mean"])) == ("measure", False, len(columns["time"]))
 
 
 def test_a_signal_that_was_never_sent_is_empty_and_an_unknown_one_is_not_found(client: TestClient) -> None:
