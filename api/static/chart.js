@@ -1,11 +1,15 @@
 // The chart of a device's signals: the only place that knows uPlot. The page says in `data-chart` which signals and
-// findings there are; readings come from the API for the visible range, as measured or as min/mean/max buckets.
+// findings there are; readings come from the API for the visible range, as measured or as min/mean/max buckets. Of a signal
+// that is a mode a bucket has the one that most readings have, drawn as steps: there is nothing between two modes.
 
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const COLOURS = 6;
 const MOST_UNITS = 2;
+const MODE = "mode"; // The role of a signal, and the scale of all that have it, whatever their unit.
+const EXPAND_NULLS = 2; // uPlot's number for it.
+const WHOLE = Array.from({ length: 24 }, (_, at) => [1, 2, 5][at % 3] * 10 ** Math.floor(at / 3));
 
 function start(place, facts) {
   const said = document.getElementById("said");
@@ -13,7 +17,9 @@ function start(place, facts) {
   const ranges = document.getElementById("ranges");
   const signals = document.getElementById("signals");
   const legend = document.getElementById("legend");
-  facts.signals.forEach((signal, at) => Object.assign(signal, { colour: (at % COLOURS) + 1 }));
+  facts.signals.forEach((signal, at) =>
+    Object.assign(signal, { colour: (at % COLOURS) + 1, scale: signal.mode ? MODE : signal.unit || "plain" }),
+  );
 
   const view = { chosen: [...facts.chosen], days: 7, until: facts.until / 1000, zoom: null };
   let plot = null;
@@ -39,10 +45,9 @@ function start(place, facts) {
     plot = draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show);
     place.dataset.painted = String(mine);
     const none = tables.every((table) => table[0].length === 0);
-    const bucket = Math.max(...tables.map((table) => table.bucket));
     said.textContent = none
       ? "No readings in this range."
-      : `${written(from)} to ${written(to)} UTC, ${bucket ? `least to greatest value of each ${spell(bucket)}` : "as measured"}. Drag across the chart to zoom.`;
+      : `${written(from)} to ${written(to)} UTC, ${shown(chosen, tables)}. Drag across the chart to zoom.`;
   }
 
   function tell(chosen) {
@@ -55,11 +60,11 @@ function start(place, facts) {
     );
     for (const button of ranges.children) button.setAttribute("aria-pressed", String(!view.zoom && Number(button.dataset.days) === view.days));
     whole.hidden = !view.zoom;
-    const used = new Set(chosen.map((signal) => signal.unit));
+    const used = new Set(chosen.map((signal) => signal.scale));
     for (const box of signals.querySelectorAll("input")) {
       box.checked = view.chosen.includes(box.value);
-      const unit = facts.signals.find((signal) => signal.name === box.value).unit;
-      box.disabled = !box.checked && used.size >= MOST_UNITS && !used.has(unit);
+      const { scale } = facts.signals.find((signal) => signal.name === box.value);
+      box.disabled = !box.checked && used.size >= MOST_UNITS && !used.has(scale);
     }
   }
 
@@ -137,16 +142,33 @@ async function fetchTable(url, signal, from, to, points) {
   const longest = Math.max(3 * (signal.interval ?? 0), 2.5 * bucket) || Infinity;
   const table = [[], [], [], []];
   table.bucket = bucket;
-  const rows = bucket ? [columns.mean, columns.greatest, columns.least] : [columns.value, columns.value, columns.value];
+  const isMode = columns.role === MODE;
+  const rows = bucket && !isMode ? [columns.mean, columns.greatest, columns.least] : [columns.value, columns.value, columns.value];
+  // A mode holds from its time on until the next, before silence for one interval; anything else is in the middle of its bucket.
+  const middle = isMode ? 0 : bucket / 2;
+  const held = isMode ? Math.max(signal.interval ?? 0, bucket) : 0;
   let before = Infinity;
   columns.time.forEach((time, at) => {
-    const x = time / 1000 + bucket / 2;
+    const x = time / 1000 + middle;
     // Silence is a gap in the line, never a straight line across it.
-    if (x - before > longest) push(table, (x + before) / 2, [null, null, null]);
+    if (x - before > longest) {
+      if (held) push(table, before + held, rows.map((row) => row[at - 1]));
+      push(table, (x + before + held) / 2, [null, null, null]);
+    }
     push(table, x, rows.map((row) => row[at]));
     before = x;
   });
+  if (held && before < Infinity) push(table, before + held, rows.map((row) => row.at(-1)));
   return table;
+}
+
+function shown(chosen, tables) {
+  const drawn = chosen.filter((signal, at) => tables[at].bucket);
+  const bucket = Math.max(...tables.map((table) => table.bucket));
+  const what = [];
+  if (drawn.some((signal) => !signal.mode)) what.push("least to greatest value");
+  if (drawn.some((signal) => signal.mode)) what.push("most frequent mode");
+  return bucket ? `${what.join(" and ")} of each ${spell(bucket)}` : "as measured";
 }
 
 function push(table, x, values) {
@@ -157,29 +179,31 @@ function push(table, x, values) {
 function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-  const units = [...new Set(chosen.map((signal) => signal.unit))];
+  const used = [...new Set(chosen.map((signal) => signal.scale))];
   const narrow = place.clientWidth < 480; // The legend names the units there.
   const grid = { stroke: colour("line"), width: 1 };
   const axis = { stroke: colour("quiet"), font: "12px system-ui, sans-serif", grid, ticks: { ...grid, size: 5 } };
-  const data = tables.length ? uPlot.join(tables) : [[from, to]];
+  // Silence reaches from value to value, whatever of other signals lies between.
+  const data = tables.length ? uPlot.join(tables, tables.map((table) => table.map(() => EXPAND_NULLS))) : [[from, to]];
   const series = [{}];
   const bands = [];
   chosen.forEach((signal) => {
     const stroke = colour(`chart-${signal.colour}`);
-    const common = { scale: signal.unit || "plain", points: { show: false } };
+    const common = { scale: signal.scale, points: { show: false }, ...(signal.mode ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}) };
     series.push({ ...common, stroke, width: 1.6 }, { ...common, width: 0 }, { ...common, width: 0 });
     bands.push({ series: [series.length - 2, series.length - 1], fill: `${stroke}40` });
   });
   const scales = { x: { time: true, range: () => [from, to] } };
-  for (const unit of units) scales[unit || "plain"] = { range: (u, least, most) => roomy(least, most, chosen, unit) };
-  const sides = units.map((unit, at) => ({
+  for (const scale of used) scales[scale] = { range: (u, least, most) => roomy(least, most, chosen, scale) };
+  const sides = used.map((scale, at) => ({
     ...axis,
-    scale: unit || "plain",
+    scale,
     side: at === 0 ? 3 : 1,
     size: narrow ? 40 : 52,
     grid: at === 0 ? grid : { show: false },
-    values: (u, splits) => splits.map((value) => `${Number(value.toPrecision(6)).toLocaleString("en")}${unit === "°C" ? "°" : ""}`),
-    ...(unit && unit !== "°C" && !narrow ? { label: unit, labelSize: 18, labelFont: axis.font, labelGap: 0 } : {}),
+    values: (u, splits) => splits.map((value) => `${Number(value.toPrecision(6)).toLocaleString("en")}${scale === "°C" ? "°" : ""}`),
+    ...(scale === MODE ? { incrs: WHOLE } : {}),
+    ...(scale !== "plain" && scale !== "°C" && !narrow ? { label: scale, labelSize: 18, labelFont: axis.font, labelGap: 0 } : {}),
   }));
   const options = {
     ...sizeOf(place),
@@ -191,7 +215,7 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
     axes: [{ ...axis, space: 64, size: 44, values: (u, splits, index, space, step) => splits.map((s, at) => tick(s, step, at === 0)) }, ...sides],
     cursor: {
       drag: { x: true, y: false, setScale: false },
-      points: { show: (u, at) => (at % 3 === 1 ? undefined : false) },
+      points: { show: (u, at) => (at % 3 === 1 && !chosen[(at - 1) / 3].mode ? undefined : false) },
       bind: { dblclick: () => reset },
     },
     hooks: {
@@ -207,14 +231,16 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
       ],
       setCursor: [
         (u) => {
-          show(chosen.map((signal, at) => quantity(valueAt(u.data[at * 3 + 1], u.cursor.idx), signal.unit)));
+          const { idx, left } = u.cursor;
+          const early = idx > 0 && u.data[0][idx] > u.posToVal(left, "x"); // The nearest is yet to come: the mode before holds.
+          show(chosen.map((signal, at) => quantity(valueAt(u.data[at * 3 + 1], early && signal.mode ? idx - 1 : idx), signal)));
         },
       ],
     },
   };
   place.replaceChildren();
   const plot = new uPlot(options, data, place);
-  show(chosen.map((signal, at) => quantity(valueAt(data[at * 3 + 1], null), signal.unit)));
+  show(chosen.map((signal, at) => quantity(valueAt(data[at * 3 + 1], null), signal)));
   return plot;
 }
 
@@ -226,19 +252,19 @@ function valueAt(values, index) {
   return values[at];
 }
 
-function quantity(value, unit) {
-  return value == null ? "–" : `${Number(value.toPrecision(4)).toLocaleString("en")} ${unit}`.trim();
+function quantity(value, { unit, mode }) {
+  return value == null ? "–" : `${(mode ? value : Number(value.toPrecision(4))).toLocaleString("en")} ${unit}`.trim();
 }
 
 // Room above and below, and the normal band in view where it is known.
-function roomy(least, most, chosen, unit) {
+function roomy(least, most, chosen, scale) {
   let [low, high] = [least ?? 0, most ?? 1];
   for (const signal of chosen) {
-    if (signal.unit !== unit || !signal.normal) continue;
+    if (signal.scale !== scale || !signal.normal) continue;
     low = Math.min(low, signal.normal[0]);
     high = Math.max(high, signal.normal[1]);
   }
-  const room = (high - low || Math.abs(high) || 1) * 0.08;
+  const room = (high - low || (scale !== MODE && Math.abs(high)) || 1) * 0.08;
   return [low - room, high + room];
 }
 
@@ -252,7 +278,7 @@ function shade(u, facts, chosen, colour) {
   ctx.clip();
   for (const signal of chosen) {
     if (!signal.normal) continue;
-    const [bottom, top] = signal.normal.map((value) => u.valToPos(value, signal.unit || "plain", true));
+    const [bottom, top] = signal.normal.map((value) => u.valToPos(value, signal.scale, true));
     ctx.fillStyle = `${colour(`chart-${signal.colour}`)}14`;
     ctx.fillRect(bbox.left, top, bbox.width, bottom - top);
   }

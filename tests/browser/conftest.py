@@ -21,6 +21,7 @@ from core.clock import utc_now
 from core.database import Database
 from tests.conftest import RAN_ON, Server, missing, wait_for
 from tests.models import seed_models
+from tests.modes import PROFILE, seed_modes
 from tests.seed import seed
 
 TOKEN = "a token of the browser tests"
@@ -52,13 +53,17 @@ def site(postgresql: Server, vendor_files: None, tmp_path_factory: pytest.TempPa
     with Database(url) as database:
         seed(database, utc_now())
         seed_models(database, utc_now())
+        seed_modes(database, utc_now())
     port = free_port()
     log = tmp_path_factory.mktemp("api") / "log"
+    profiles = tmp_path_factory.mktemp("profiles")
+    (profiles / "heat_pump.yaml").write_text(PROFILE)
     environment = os.environ | {
         "FOREWARN_DATABASE_URL": url,
         "FOREWARN_ADMIN_TOKEN": TOKEN,
         "FOREWARN_HTTP_PORT": str(port),
         "FOREWARN_LOG_FORMAT": "text",
+        "FOREWARN_PROFILE_DIR": str(profiles),
         "PYTHONPATH": str(hatch_build.ROOT),
     }
     program = [sys.executable, "-c", "from cli.main import main; main()", "api"]

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
 from tests.browser.conftest import TOKEN, Browser
+from tests.modes import PUMP
 from tests.seed import FRIDGE
 
 SHADOW = f"{datetime.now(UTC) - timedelta(days=12):%Y-%m-%d}.1"
@@ -24,6 +26,7 @@ PAGES = {
     "queue-empty": "/?state=closed&severity=critical",
     "devices": "/devices",
     "device": f"/devices/{FRIDGE}",
+    "device-of-modes": f"/devices/{PUMP}",
     "device-without-profile": "/devices/washer-lyon-1",
     "dead-letters": "/dead-letters",
     "models": "/models",
@@ -35,15 +38,35 @@ PAGES = {
 }
 LIVE = f"{datetime.now(UTC) - timedelta(days=25):%Y-%m-%d}.1"
 PAINTED = "document.getElementById('chart')?.dataset.painted"
-# How many of the chart's pixels are of a line's colour, not of paper, grid or shade.
+# How many of the chart's pixels, or of those between two parts of its width, are of a line's colour, not of paper, grid or shade.
 INK = """
 const canvas = document.querySelector('#chart canvas');
-const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+const over = document.querySelector('#chart .u-over');
+const [from, to] = (arguments[1] ?? [0, 1]).map((part) => Math.round(over.offsetLeft + part * over.clientWidth));
+const data = canvas.getContext('2d').getImageData(from, 0, to - from, canvas.height).data;
 const want = arguments[0];
 let count = 0;
 for (let at = 0; at < data.length; at += 4)
   if (data[at + 3] === 255 && want.every((value, channel) => Math.abs(data[at + channel] - value) < 24)) count += 1;
 return count;
+"""
+# Keeps of what is drawn how many parts of lines are level and how many neither level nor upright, and what is written.
+RECORD = """
+window.drawn = {};
+const last = new WeakMap();
+const line = Path2D.prototype.lineTo;
+Path2D.prototype.lineTo = function (x, y) {
+  const from = last.get(this);
+  if (from && from[1] === y) window.drawn.level += 1;
+  if (from && from[0] !== x && from[1] !== y) window.drawn.slopes += 1;
+  last.set(this, [x, y]);
+  return line.call(this, x, y);
+};
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+  window.drawn.written.push(text);
+  return write.call(this, text, ...rest);
+};
 """
 BLUE, VIOLET = [15, 76, 129], [124, 58, 237]
 
@@ -149,6 +172,49 @@ def test_the_axis_of_time_has_24_hours(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("width", [1440, 390])
+def test_a_mode_is_drawn_as_steps_of_whole_numbers(browser: Browser, width: int) -> None:
+    browser.size(width)
+    sign_in(browser)
+    browser.open(PAGES["device-of-modes"])
+    before = browser.until(PAINTED)
+    driver = browser.driver
+    newest = driver.find_element(By.XPATH, "//section[@aria-labelledby='latest']//li[span='Mode']/strong").text
+    assert newest in {"0", "1", "2", "4"}
+    assert driver.find_element(By.CSS_SELECTOR, "#legend strong").text == newest
+    driver.find_element(By.CSS_SELECTOR, "[data-days='1']").click()
+    before = browser.until(f"{PAINTED} > {before} && {PAINTED}")
+    for colour in (BLUE, VIOLET):
+        # It was silent from 20 to 13 hours ago: no mode is held over that, and nothing drawn across.
+        assert browser.js(INK, colour, [0.19, 0.44]) == 0
+        assert browser.js(INK, colour, [0.5, 1]) > 100
+    driver.find_element(By.CSS_SELECTOR, "#choose summary").click()
+    # A mode has an axis of its own, though the efficiency has no unit either.
+    assert driver.find_element(By.CSS_SELECTOR, "#signals input[value='efficiency']").get_attribute("disabled")
+    driver.find_element(By.CSS_SELECTOR, "#signals input[value='flow_temp']").click()
+    before = browser.until(f"{PAINTED} > {before} && {PAINTED}")
+    browser.js(RECORD)
+    for days in ("1", "30"):
+        browser.js("window.drawn = {level: 0, slopes: 0, written: []}")
+        driver.find_element(By.CSS_SELECTOR, f"[data-days='{days}']").click()
+        before = browser.until(f"{PAINTED} > {before} && {PAINTED}")
+        drawn = browser.js("return window.drawn")
+        assert drawn["level"] > 50
+        assert drawn["slopes"] == 0
+        axis = {text for text in drawn["written"] if re.fullmatch(r"[\d.,-]+", text)}
+        assert {"0", "1"} <= axis <= {"0", "1", "2", "3", "4"}
+        said = driver.find_element(By.ID, "said").text
+        assert ("most frequent mode of each" in said) == (days == "30")
+        over = driver.find_element(By.CSS_SELECTOR, "#chart .u-over")
+        seen = set()
+        for at in range(-over.size["width"] // 2 + 5, over.size["width"] // 2 - 5, 17):
+            ActionChains(driver, duration=0).move_to_element_with_offset(over, at, 0).perform()
+            seen.add(driver.find_element(By.CSS_SELECTOR, "#legend strong").text)
+        assert {"0", "1"} <= seen <= {"0", "1", "2", "4", "–"}
+        assert days == "30" or "–" in seen
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
 def test_each_page_is_light_accessible_and_stays_here(browser: Browser, axe: str, width: int) -> None:
     pictures = os.environ.get("FOREWARN_SCREENSHOTS")
     browser.size(width)
@@ -157,7 +223,7 @@ def test_each_page_is_light_accessible_and_stays_here(browser: Browser, axe: str
             sign_in(browser)
         browser.empty_cache()
         browser.open(path)
-        if name == "device":
+        if name in ("device", "device-of-modes"):
             browser.until(PAINTED)
         browser.collect()
         assert 1_000 < browser.weight < 150_000, (name, browser.weight)
