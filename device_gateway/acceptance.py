@@ -56,9 +56,7 @@ class Acceptance:
             try:
                 self._together([message])
             except Exception as error:  # noqa: BLE001 — logged, and told by the dead letter
-                _log.error("the gateway failed at a message; it is a dead letter", topic=message.topic, exc_info=error)
-                detail = f"the gateway failed at it: {shown(error, 200)}"
-                letters.append(dead_letter(message, Reason.GATEWAY_FAILED, [detail]))
+                letters.append(self.failed(message, error))
             else:
                 good.append(message)
         return good, letters
@@ -134,6 +132,15 @@ class Acceptance:
             if decoded.letter:
                 work.keep_letter(at, decoded)
         return work.finish()
+
+    def failed(self, message: Message, error: Exception) -> DeadLetter:
+        """The dead letter of a message at which the gateway itself failed; that is logged too."""
+        _log.error("the gateway failed at a message; it is a dead letter", topic=message.topic, exc_info=error)
+        return self.letter(message, Reason.GATEWAY_FAILED, f"the gateway failed at it: {shown(error, 200)}")
+
+    def letter(self, message: Message, reason: Reason, detail: str) -> DeadLetter:
+        """The dead letter of a message that was accepted and cannot be stored."""
+        return dead_letter(message, reason, [detail])
 
     def forget(self, messages: Sequence[Message]) -> None:
         """Messages that are stored will not be asked for again."""

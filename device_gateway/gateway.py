@@ -10,12 +10,12 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from core import log
 from core.errors import DatabaseAway, DatabaseRefused
 from device_gateway.acceptance import Acceptance
-from device_gateway.batching import dead_letter, only
+from device_gateway.batching import only
 from device_gateway.decoder import Reason, Request
 from device_gateway.inbox import Inbox
 from device_gateway.intake import Intake, Pace
 from device_gateway.metrics import Metrics
-from device_gateway.readings import Batch, Message
+from device_gateway.readings import Batch, DeadLetter, Message
 from device_gateway.registry import Registry
 from device_gateway.skew import Skews
 
@@ -43,7 +43,7 @@ class Store(Protocol[_Prepared]):
         ...
 
     def store(self, batch: Batch, prepared: _Prepared, /) -> _Stored:
-        """Stores all of `batch` or, by an exception, nothing. Raises DatabaseAway or DatabaseRefused."""
+        """Stores all of `batch` or, by an exception, nothing. Raises DatabaseAway when it may be stored later."""
         ...
 
 
@@ -103,7 +103,7 @@ class Gateway(Generic[_Prepared]):
                 while True:
                     messages = intake.take()
                     if messages:
-                        accepted = self._accept(messages)
+                        accepted = self._ahead(messages)
                         if under_way and not under_way.result():
                             return
                         under_way = storing.submit(self._finish, messages, accepted)
@@ -122,7 +122,14 @@ class Gateway(Generic[_Prepared]):
             batch, learned = self._acceptance.accept(messages), self._registry.learned
         return _Accepted(batch, self._store.prepare(batch), learned)
 
-    def _finish(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> bool:
+    def _ahead(self, messages: Sequence[Message]) -> _Accepted[_Prepared] | None:
+        """What is accepted before its turn; None where this code fails: in their turn it is seen at which of them."""
+        try:
+            return self._accept(messages)
+        except Exception:  # noqa: BLE001 — it fails again in its turn, and is told then
+            return None
+
+    def _finish(self, messages: Sequence[Message], accepted: _Accepted[_Prepared] | None) -> bool:
         """Stores `messages`, however long the database is away, and acknowledges them; False when told to stop."""
         pause, away = self._pace.first_pause, False
         while True:
@@ -146,28 +153,40 @@ class Gateway(Generic[_Prepared]):
                 self._acknowledge(messages)
                 return True
 
-    def _process(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> None:
-        """Stores a batch. What the database refuses is halved until the offending messages stand alone."""
+    def _process(self, messages: Sequence[Message], accepted: _Accepted[_Prepared] | None = None) -> None:
+        """Stores messages. What the database refuses, or this code fails at, is halved until the offending messages
+        stand alone: these become dead letters.
+        """
+        began = time.monotonic()
+        try:
+            batch, stored = self._commit(messages, accepted or self._accept(messages))
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001 — logged, and told by the dead letter
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                for half in (messages[:middle], messages[middle:]):
+                    self._process(half)
+                return
+            batch = only([self._letter(messages[0], error)])
+            stored = self._store.store(batch, self._store.prepare(batch))
+        if batch.requests:
+            self._publish(batch.requests)
+        self._metrics.stored(batch, len(messages), stored.readings, stored.duplicates, time.monotonic() - began)
+
+    def _commit(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> tuple[Batch, _Stored]:
         accepted = self._known(messages, accepted)
         batch = accepted.batch
         if batch.lags and messages[-1].received - self._lags_at >= _LAGS_EVERY:
             self._lags_at = messages[-1].received
             skews = self._skews.follow(*batch.lags, self._lags_at / 1e6)
             batch = replace(batch, clock_skews=skews) if skews else batch
-        began = time.monotonic()
-        try:
-            stored = self._store.store(batch, accepted.prepared)
-        except DatabaseRefused as error:
-            if len(messages) > 1:
-                middle = len(messages) // 2
-                for half in (messages[:middle], messages[middle:]):
-                    self._process(half, self._accept(half))
-                return
-            batch = only([dead_letter(messages[0], Reason.REFUSED_BY_DATABASE, [str(error)])])
-            stored = self._store.store(batch, self._store.prepare(batch))
-        if batch.requests:
-            self._publish(batch.requests)
-        self._metrics.stored(batch, len(messages), stored.readings, stored.duplicates, time.monotonic() - began)
+        return batch, self._store.store(batch, accepted.prepared)
+
+    def _letter(self, message: Message, error: Exception) -> DeadLetter:
+        if isinstance(error, DatabaseRefused):
+            return self._acceptance.letter(message, Reason.REFUSED_BY_DATABASE, str(error))
+        return self._acceptance.failed(message, error)
 
     def _known(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> _Accepted[_Prepared]:
         """The batch as accepted once the database was asked about the strangers in it."""

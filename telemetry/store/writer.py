@@ -30,12 +30,16 @@ class Stored:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns psycopg's errors into ours: values that the database does not take, or a database that is not usable."""
+    """Turns psycopg's errors into ours: values that the database does not take, or a database that is not usable.
+    A mistake of this code, like a value of a type that psycopg does not know, stays what it is.
+    """
     try:
         yield
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise DatabaseRefused(_first_line(error)) from error
     except psycopg.Error as error:
+        if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+            raise  # The driver's own: the database was not asked, and is not away.
         # Whatever else it says (read-only, no such table, no right), nothing is wrong with the values: keep them.
         raise DatabaseAway(_first_line(error)) from error
 

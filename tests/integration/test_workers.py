@@ -9,6 +9,7 @@ import psutil
 import psycopg
 import pytest
 
+from benchmarks.services import ROOT
 from cli.embedded import EmbeddedBroker, free_port
 from core.database import Database
 from telemetry.store import DeviceStore
@@ -64,6 +65,45 @@ def test_workers_store_and_a_dead_one_costs_nothing(database_url: str, mosquitto
         )
         assert gateway.stop() == 0
         assert not [p for p in psutil.Process().children(recursive=True) if "--worker" in p.cmdline()]
+
+
+BUG = """
+from telemetry.store import writer
+
+rows_of = writer.rows_of
+
+def broken(readings):
+    if 13.0 in readings.value:
+        raise OverflowError("13 is too much")
+    return rows_of(readings)
+
+writer.rows_of = broken
+"""
+
+
+def test_a_message_that_a_worker_fails_at_costs_neither_the_worker_nor_another_message(
+    database_url: str, mosquitto: Mosquitto, server: Server, tmp_path: Path
+) -> None:
+    register(database_url)
+    # Python runs this when it starts, so each worker has the bug.
+    (tmp_path / "sitecustomize.py").write_text(BUG)
+    with (
+        GatewayProcess(database_url, mosquitto.port, "--workers", "2", PYTHONPATH=f"{tmp_path}:{ROOT}") as gateway,
+        Publisher(mosquitto.port) as publisher,
+    ):
+        publish(publisher, 12_900, 13_100)
+        with psycopg.connect(database_url, autocommit=True) as c:
+            wait_for(lambda: stored(database_url) == 199 and count(c, "dead_letter"), what="all is stored")
+            found = c.execute("SELECT topic, reason FROM dead_letter").fetchall()
+        assert found == [("forewarn/v1/d0/telemetry", "gateway_failed")]
+        assert not gateway.said("a worker died")
+        assert gateway.stop() == 0
+        # What is acknowledged does not come again.
+        gateway.start()
+        publish(publisher, 13_100, 13_101)
+        wait_for(lambda: stored(database_url) == 200, what="what comes next is stored")
+        with psycopg.connect(database_url) as c:
+            assert count(c, "dead_letter") == 1
 
 
 def test_workers_end_with_a_parent_that_is_killed(database_url: str, mosquitto: Mosquitto, server: Server) -> None:

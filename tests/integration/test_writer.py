@@ -2,12 +2,15 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from core.clock import utc_now
 from core.database import Database
@@ -20,10 +23,12 @@ from device_gateway.gateway import Gateway
 from device_gateway.inbox import Inbox
 from device_gateway.intake import Pace
 from device_gateway.metrics import Metrics
-from device_gateway.readings import Batch, Message, microseconds
+from device_gateway.readings import Batch, Event, Message, Readings, Status, microseconds
 from device_gateway.registry import Registry
 from device_gateway.skew import Skews
-from telemetry.store import DeviceLookUp, DeviceStore, TelemetryWriter
+from telemetry.connection import Before, follow
+from telemetry.store import DeviceLookUp, DeviceStore, Rows, TelemetryWriter
+from telemetry.store.copying import rows_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW_MS = microseconds(NOW) // 1000
@@ -46,7 +51,7 @@ class Rig:
             batch = self.acceptance.accept(messages)
         return batch
 
-    def run(self, *messages: Message, skews: Skews | None = None) -> None:
+    def run(self, *messages: Message, skews: Skews | None = None, most: int = 1000) -> None:
         inbox = Inbox(most=1000)
         inbox.put(messages)
         inbox.close()
@@ -57,7 +62,7 @@ class Rig:
             store=self.writer,
             acknowledge=self.acknowledged.extend,
             metrics=Metrics(inbox),
-            pace=Pace(most=1000),
+            pace=Pace(most=most),
             skews=skews,
         ).run()
 
@@ -152,6 +157,56 @@ def test_only_the_message_that_the_database_refuses_is_a_dead_letter(
         found = c.execute("SELECT topic, reason, detail FROM dead_letter").fetchall()
     assert [(f[0], f[1]) for f in found] == [("forewarn/v1/f2/events", "refused_by_database")]
     assert "foreign key" in found[0][2]
+
+
+def broken_rows(readings: Readings) -> Rows:
+    """As `rows_of`, with a bug at one value."""
+    if 13.0 in readings.value:
+        raise OverflowError("13 is too much")
+    return rows_of(readings)
+
+
+@pytest.mark.parametrize("most", [1000, 1, 3])
+def test_a_message_that_cannot_be_prepared_costs_no_other(
+    database: Database, database_url: str, devices: dict[str, int], monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("telemetry.store.writer.rows_of", broken_rows)
+    rig = Rig(database)
+    messages = [sample("f1", -n, n) for n in range(1, 20)]
+    with capture_logs() as said:
+        rig.run(*messages, most=most)
+    assert rig.acknowledged == messages
+    assert {row[2] for row in rows(database_url)} == {n for n in range(1, 20) if n != 13}
+    with psycopg.connect(database_url) as c:
+        found = c.execute("SELECT topic, payload, reason, detail FROM dead_letter").fetchall()
+    why = "the gateway failed at it: OverflowError('13 is too much')"
+    assert found == [(messages[12].topic, messages[12].payload, "gateway_failed", why)]
+    assert [one["topic"] for one in said if one["log_level"] == "error"] == [messages[12].topic]
+
+
+@pytest.mark.parametrize("code", [object(), "\ud800"], ids=["of a type that no column has", "that is no text"])
+def test_a_message_that_the_writer_fails_at_costs_no_other_and_is_no_database_that_is_away(
+    database: Database, database_url: str, devices: dict[str, int], monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    def broken_follow(
+        before: Mapping[int, Before], statuses: Sequence[Status]
+    ) -> tuple[dict[int, Before], list[Event]]:
+        after, events = follow(before, statuses)
+        return after, [replace(e, code=code) if e.device == devices["f2"] else e for e in events]
+
+    monkeypatch.setattr("telemetry.store.writer.follow", broken_follow)
+    with database.transaction() as connection:
+        connection.execute("UPDATE device SET status = 'offline'")
+    rig = Rig(database)
+    messages = [message(name, "online", "status", at=at) for at, name in enumerate(("f1", "f2", "f3"))]
+    rig.run(*messages, sample("f1", -1, 1))
+    assert rig.acknowledged[:3] == messages
+    with psycopg.connect(database_url) as c:
+        found = c.execute("SELECT topic, reason FROM dead_letter").fetchall()
+        states = c.execute("SELECT name, status FROM device ORDER BY name").fetchall()
+    assert found == [("forewarn/v1/f2/status", "gateway_failed")]
+    assert states == [("f1", "online"), ("f2", "offline"), ("f3", "online")]
+    assert [row[2] for row in rows(database_url)] == [1]
 
 
 def test_texts_of_strangers_are_stored_as_texts(database: Database, database_url: str, devices: dict[str, int]) -> None:
