@@ -230,11 +230,22 @@ class WhichLetters(BaseModel):
     before: UtcTime | None = None
 
 
+class WhyKept(BaseModel):
+    """Why so many dead letters cannot be stored yet."""
+
+    reason: str
+    detail: str
+    letters: int
+
+
 class Replayed(BaseModel):
-    """How many dead letters were stored and so taken away, and how many are dead letters still."""
+    """How many dead letters were stored and so taken away, and how many are dead letters still; `why` tells the first few
+    kinds of these.
+    """
 
     stored: int
     kept: int
+    why: list[WhyKept]
 
 
 class Deleted(BaseModel):

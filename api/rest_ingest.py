@@ -98,7 +98,8 @@ def replay_dead_letters(request: Request, _caller: Admin, which: answers.WhichLe
     chosen = Which(ids=which.ids, reason=which.reason, since=which.after, before=which.before)
     letters = DeadLetterStore(part.database).each(chosen)
     done = replay(part.settings, part.database, part.profiles, letters, clock=part.clock)
-    return answers.Replayed(stored=done.stored, kept=done.kept)
+    why = [answers.WhyKept(reason=w.reason, detail=w.detail, letters=letters) for w, letters in done.why.items()]
+    return answers.Replayed(stored=done.stored, kept=done.kept, why=why)
 
 
 @router.delete("/dead-letters")

@@ -205,6 +205,8 @@ def replay(settings: Settings, numbers: tuple[int, ...], reason: str | None, eve
         letters = [store.get(number) for number in numbers] if numbers else store.each(Which(reason=reason))
         done = replay_letters(settings, database, Profiles(settings.profile_dir), letters, clock=utc_now)
     click.echo(f"{done.stored} stored, {done.kept} are still dead letters")
+    for why, many in done.why.items():
+        click.echo(f"{many} {why.reason}: {why.detail}", err=True)
 
 
 @dead_letters.command("purge")

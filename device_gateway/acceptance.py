@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core import log
+from core.errors import DatabaseRefused
 from device_gateway.batching import Batching, dead_letter
 from device_gateway.clock import Rules
 from device_gateway.decoder import Reason, Undecodable, shown
@@ -56,7 +57,7 @@ class Acceptance:
             try:
                 self._together([message])
             except Exception as error:  # noqa: BLE001 — logged, and told by the dead letter
-                letters.append(self.failed(message, error))
+                letters.append(self.letter(message, error))
             else:
                 good.append(message)
         return good, letters
@@ -101,8 +102,8 @@ class Acceptance:
                 work.strangers.setdefault(source.device, set())
                 detail = f"no device {shown(source.device)} is registered: see `forewarn device add`"
                 work.refuse(at, [Undecodable(Reason.UNKNOWN_DEVICE, detail)])
-                if decoder.stateful and not isinstance(decoded, Undecodable):
-                    work.keep_letter(at, decoded)
+                if decoder.stateful and not isinstance(decoded, Undecodable) and decoded.letter:
+                    work.keep_letter(at, decoded.letter)
                 continue
             if isinstance(decoded, Undecodable):
                 work.refuse(at, [decoded])
@@ -130,17 +131,16 @@ class Acceptance:
             if decoded.requests:
                 work.requests.extend(decoded.requests)
             if decoded.letter:
-                work.keep_letter(at, decoded)
+                work.keep_letter(at, decoded.letter)
         return work.finish()
 
-    def failed(self, message: Message, error: Exception) -> DeadLetter:
-        """The dead letter of a message at which the gateway itself failed; that is logged too."""
+    def letter(self, message: Message, error: Exception) -> DeadLetter:
+        """The dead letter of a message that `error` kept from being stored; if that is a failure of ours, it is logged."""
+        kept = self._guard.kept(message)
+        if isinstance(error, DatabaseRefused):
+            return dead_letter(kept, Reason.REFUSED_BY_DATABASE, [str(error)])
         _log.error("the gateway failed at a message; it is a dead letter", topic=message.topic, exc_info=error)
-        return self.letter(message, Reason.GATEWAY_FAILED, f"the gateway failed at it: {shown(error, 200)}")
-
-    def letter(self, message: Message, reason: Reason, detail: str) -> DeadLetter:
-        """The dead letter of a message that was accepted and cannot be stored."""
-        return dead_letter(message, reason, [detail])
+        return dead_letter(kept, Reason.GATEWAY_FAILED, [f"the gateway failed at it: {shown(error, 200)}"])
 
     def forget(self, messages: Sequence[Message]) -> None:
         """Messages that are stored will not be asked for again."""

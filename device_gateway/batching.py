@@ -1,12 +1,12 @@
 """A batch in the making: samples grow into columns, and all that can be judged for many values at once is judged by numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device_gateway.clock import LAST_TIME, Judged, Rules, judge
-from device_gateway.decoder import ATTRIBUTES, Decoded, Presence, Reason, Request, Said, Sample, Undecodable, shown
+from device_gateway.decoder import ATTRIBUTES, Presence, Reason, Request, Said, Sample, Undecodable, shown
 from device_gateway.mapping import attributes_of, fault_of
 from device_gateway.readings import (
     KEPT_BYTES,
@@ -48,7 +48,7 @@ class Batching:
         self._events: list[Event] = []
         self._statuses: list[Status] = []
         self._attributes: list[Attribute] = []
-        self._letters: dict[int, Decoded] = {}
+        self._letters: dict[int, Callable[[], bytes]] = {}
         self._lags: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None
         self._refused: dict[tuple[int, Reason], list[str]] = {}
 
@@ -57,9 +57,9 @@ class Batching:
         for part in refused:
             self._refused.setdefault((at, part.reason), []).append(part.detail)
 
-    def keep_letter(self, at: int, decoded: Decoded) -> None:
+    def keep_letter(self, at: int, letter: Callable[[], bytes]) -> None:
         """Notes how a dead letter of message `at` is to be kept, should it become one."""
-        self._letters[at] = decoded
+        self._letters[at] = letter
 
     def add(self, at: int, name: str, device: Known, samples: Sequence[Sample]) -> None:
         """Takes the samples of message `at`."""
@@ -132,12 +132,8 @@ class Batching:
 
     def _to_keep(self, at: int) -> Message:
         """Message `at` as a dead letter keeps it."""
-        message = self._messages[at]
-        decoded = self._letters.get(at)
-        if decoded is None or decoded.letter is None:
-            return message
-        payload = decoded.letter()
-        return message._replace(payload=payload, size=len(payload))
+        letter = self._letters.get(at)
+        return self._messages[at].with_payload(letter()) if letter else self._messages[at]
 
     def _readings(self) -> Readings:
         registry = self._registry

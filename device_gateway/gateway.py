@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from core import log
-from core.errors import DatabaseAway, DatabaseRefused
+from core.errors import DatabaseAway
 from device_gateway.acceptance import Acceptance
 from device_gateway.batching import only
-from device_gateway.decoder import Reason, Request
+from device_gateway.decoder import Request
 from device_gateway.inbox import Inbox
 from device_gateway.intake import Intake, Pace
 from device_gateway.metrics import Metrics
-from device_gateway.readings import Batch, DeadLetter, Message
+from device_gateway.readings import Batch, Message
 from device_gateway.registry import Registry
 from device_gateway.skew import Skews
 
@@ -168,7 +168,7 @@ class Gateway(Generic[_Prepared]):
                 for half in (messages[:middle], messages[middle:]):
                     self._process(half)
                 return
-            batch = only([self._letter(messages[0], error)])
+            batch = only([self._acceptance.letter(messages[0], error)])
             stored = self._store.store(batch, self._store.prepare(batch))
         if batch.requests:
             self._publish(batch.requests)
@@ -182,11 +182,6 @@ class Gateway(Generic[_Prepared]):
             skews = self._skews.follow(*batch.lags, self._lags_at / 1e6)
             batch = replace(batch, clock_skews=skews) if skews else batch
         return batch, self._store.store(batch, accepted.prepared)
-
-    def _letter(self, message: Message, error: Exception) -> DeadLetter:
-        if isinstance(error, DatabaseRefused):
-            return self._acceptance.letter(message, Reason.REFUSED_BY_DATABASE, str(error))
-        return self._acceptance.failed(message, error)
 
     def _known(self, messages: Sequence[Message], accepted: _Accepted[_Prepared]) -> _Accepted[_Prepared]:
         """The batch as accepted once the database was asked about the strangers in it."""

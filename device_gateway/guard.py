@@ -1,5 +1,6 @@
 """Calls decoders so that none can stop the gateway, and those with a memory once for each message."""
 
+import contextlib
 from collections.abc import Sequence
 
 from core import log
@@ -27,6 +28,15 @@ class Guard:
                 found = self.failed(route, error)
             self._decoded[message.received] = found
         return found
+
+    def kept(self, message: Message) -> Message:
+        """A message as its dead letter keeps it: so that it can be read without those before it, where that is needed."""
+        decoded = self._decoded.get(message.received)
+        if isinstance(decoded, Decoded) and decoded.letter:
+            # What fails here may be the very reason for the dead letter, which is then kept as it came.
+            with contextlib.suppress(Exception):
+                return message.with_payload(decoded.letter())
+        return message
 
     def forget(self, messages: Sequence[Message]) -> None:
         """Messages that are stored will not be asked for again."""

@@ -40,6 +40,10 @@ class Message(NamedTuple):
     mid: int = 0
     again: bool = False
 
+    def with_payload(self, payload: bytes) -> "Message":
+        """The same message with the same said in other bytes."""
+        return self._replace(payload=payload, size=len(payload))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:

@@ -156,7 +156,7 @@ def _metrics(node: _Node, device: str, message: Any, *, birth: bool) -> Decoded:
         if isinstance(meant, Undecodable):
             refused.append(meant)
             continue
-        if not metric.name:
+        if not (metric.name and metric.datatype):
             named.append((at, meant))
         if meant.name == "bdSeq" or meant.name.startswith(_CONTROLS):
             continue
@@ -187,7 +187,7 @@ def _meant(node: _Node, device: str, metric: Any, *, birth: bool) -> _Meant | Un
             return Undecodable(Reason.WRONG_SHAPE, "a metric has neither a name nor an alias")
         known = node.aliases.get(metric.alias)
         if known is None or known.device != device or device not in node.believed:
-            return Undecodable(Reason.NO_BIRTH, f"what alias {metric.alias} means is not known; a rebirth is asked for")
+            return Undecodable(Reason.NO_BIRTH, f"what alias {metric.alias} means, the birth before it would have told")
         return known
     try:
         name = metric.name.decode()
@@ -246,12 +246,12 @@ def _firmware(metric: Any, name: str) -> str:
 
 
 def _with_names(message: Any, named: list[tuple[int, _Meant]]) -> Callable[[], bytes]:
-    """Writes the message again with names in place of aliases, so that it can be read without its birth."""
+    """Writes the message again with the names and types that births told, so that it can be read without them."""
 
     def write() -> bytes:
         for at, meant in named:
             message.metrics[at].name = meant.name.encode()
-            message.metrics[at].datatype = meant.datatype
+            message.metrics[at].datatype = meant.datatype or message.metrics[at].datatype
         return bytes(message.SerializeToString())
 
     return write

@@ -102,13 +102,19 @@ def test_dead_letters_are_tried_again_by_what_they_are(client: TestClient, datab
     late, good, wrong = reading("late", 80), reading("fridge-luebeck-01", 81), reading("fridge-luebeck-01", "hot")
     letters(database, late, good, (wrong[0], wrong[1], Reason.BAD_VALUE))
     replay = f"{V1}/dead-letters/replay"
-    assert ok(client.post(replay, json={"reason": "bad_value"})) == {"stored": 0, "kept": 1}
+    bad = {"reason": "bad_value", "detail": "'power': 'hot' is not a number", "letters": 1}
+    nobody = {
+        "reason": "unknown_device",
+        "detail": "no device 'late' is registered: see `forewarn device add`",
+        "letters": 1,
+    }
+    assert ok(client.post(replay, json={"reason": "bad_value"})) == {"stored": 0, "kept": 1, "why": [bad]}
     before = (NOW - timedelta(minutes=1)).isoformat()
-    assert ok(client.post(replay, json={"before": before})) == {"stored": 0, "kept": 1}
-    assert ok(client.post(replay, json={})) == {"stored": 1, "kept": 2}
+    assert ok(client.post(replay, json={"before": before})) == {"stored": 0, "kept": 1, "why": [nobody]}
+    assert ok(client.post(replay, json={})) == {"stored": 1, "kept": 2, "why": [nobody, bad]}
     left = ok(client.get(f"{V1}/dead-letters"))["items"]
     assert [item["reason"] for item in left] == ["bad_value", "unknown_device"]
-    assert ok(client.post(replay, json={"ids": [left[0]["id"]]})) == {"stored": 0, "kept": 1}
+    assert ok(client.post(replay, json={"ids": [left[0]["id"]]})) == {"stored": 0, "kept": 1, "why": [bad]}
     stored = {r["signal"]: r["value"] for r in ok(client.get(f"{V1}/devices/fridge-luebeck-01"))["readings"]}
     assert stored["power"] == 81
 

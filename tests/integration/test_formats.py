@@ -9,6 +9,7 @@ import pytest
 from kpn_senml import SenmlPack, SenmlRecord, SenmlUnits
 
 from core.database import Database
+from device_gateway.decoders.sparkplug_wire import PAYLOAD
 from telemetry.store import DeviceStore
 from tests.clients import SparkplugNode
 from tests.conftest import Mosquitto, wait_for
@@ -133,10 +134,20 @@ def test_a_dead_letter_of_an_alias_can_be_replayed_without_its_birth(
             wait_for(lambda: reasons(database_url) == ["unknown_device"] * 2, what="two dead letters")
     DeviceStore(database).register(name="plant:edge1:f1", profile="fridge")
     column(database_url, "DELETE FROM dead_letter WHERE id = (SELECT min(id) FROM dead_letter) RETURNING id")
+    # As one is kept at which the decoder failed, when nothing was known of it yet.
+    bare = PAYLOAD(timestamp=1_780_000_000_000, seq=2)
+    bare.metrics.add(alias=10, float_value=4.5)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO dead_letter (received_at, topic, payload, payload_bytes, reason, detail)"
+            " VALUES (now(), 'spBv1.0/plant/DDATA/edge1/f1', %s, %s, 'decoder_failed', '')",
+            (bare.SerializeToString(), bare.ByteSize()),
+        )
     # The gateway's setting is the command's too.
-    assert run(database_url, "dead-letters", "replay", "--all", FOREWARN_FORMATS="sparkplug_b").stdout.startswith(
-        "1 stored"
-    )
+    done = run(database_url, "dead-letters", "replay", "--all", FOREWARN_FORMATS="sparkplug_b")
+    assert done.stdout == "1 stored, 1 are still dead letters\n"
+    assert done.stderr == "1 no_birth: what alias 10 means, the birth before it would have told\n"
+    assert reasons(database_url) == ["decoder_failed"]
     assert readings(database_url) == {("plant:edge1:f1", "freezer_temp", -19.0)}
 
 

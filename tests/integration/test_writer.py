@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -16,8 +17,10 @@ from core.clock import utc_now
 from core.database import Database
 from core.errors import DatabaseAway, DatabaseRefused
 from core.profile import Profiles
+from core.settings import Settings
 from device_gateway.acceptance import Acceptance
 from device_gateway.clock import Rules
+from device_gateway.decoders.sparkplug_wire import PAYLOAD
 from device_gateway.formats import choose
 from device_gateway.gateway import Gateway
 from device_gateway.inbox import Inbox
@@ -26,8 +29,9 @@ from device_gateway.metrics import Metrics
 from device_gateway.readings import Batch, Event, Message, Readings, Status, microseconds
 from device_gateway.registry import Registry
 from device_gateway.skew import Skews
+from telemetry.accepting import Replayed, replay
 from telemetry.connection import Before, follow
-from telemetry.store import DeviceLookUp, DeviceStore, Rows, TelemetryWriter
+from telemetry.store import DeadLetterStore, DeviceLookUp, DeviceStore, Rows, TelemetryWriter, Which
 from telemetry.store.copying import rows_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -39,9 +43,9 @@ RULES = Rules(tolerance=300_000_000, earliest=0)
 class Rig:
     """The gateway without a broker: what it is given, it stores."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, formats: str = "native") -> None:
         self.registry = Registry(PROFILES, DeviceLookUp(database, PROFILES), time.monotonic)
-        self.acceptance = Acceptance(self.registry, choose("native"), RULES, max_payload=1_048_576)
+        self.acceptance = Acceptance(self.registry, choose(formats), RULES, max_payload=1_048_576)
         self.writer = TelemetryWriter(database, utc_now)
         self.acknowledged: list[Message] = []
 
@@ -166,6 +170,10 @@ def broken_rows(readings: Readings) -> Rows:
     return rows_of(readings)
 
 
+def always(*_: object) -> NoReturn:
+    raise OverflowError("always")
+
+
 @pytest.mark.parametrize("most", [1000, 1, 3])
 def test_a_message_that_cannot_be_prepared_costs_no_other(
     database: Database, database_url: str, devices: dict[str, int], monkeypatch: pytest.MonkeyPatch, most: int
@@ -182,6 +190,74 @@ def test_a_message_that_cannot_be_prepared_costs_no_other(
     why = "the gateway failed at it: OverflowError('13 is too much')"
     assert found == [(messages[12].topic, messages[12].payload, "gateway_failed", why)]
     assert [one["topic"] for one in said if one["log_level"] == "error"] == [messages[12].topic]
+
+
+def sparkplug(kind: str, seq: int, *metrics: dict[str, object]) -> Message:
+    payload = PAYLOAD(timestamp=NOW_MS + seq, seq=seq)
+    for metric in metrics:
+        payload.metrics.add(**metric)
+    data = payload.SerializeToString()
+    device = "/f1" if kind.startswith("D") else ""
+    return Message(f"spBv1.0/plant/{kind}/edge{device}", data, len(data), microseconds(NOW) + seq, 1, seq + 1)
+
+
+BIRTHS = (
+    sparkplug("NBIRTH", 0),
+    sparkplug(
+        "DBIRTH",
+        1,
+        {"name": b"cabinet_temp", "alias": 4, "datatype": 10, "float_value": 4.5},
+        {"name": b"freezer_temp", "alias": 5, "datatype": 2, "int_value": 65_518},
+    ),
+)
+DATA = {
+    "by aliases": ({"alias": 4, "float_value": 13}, {"alias": 5, "int_value": 65_517}),
+    "by names without types": (
+        {"name": b"cabinet_temp", "float_value": 13},
+        {"name": b"freezer_temp", "int_value": 2**32 - 19},
+    ),
+}
+REPLAY = Settings.model_validate({"formats": "sparkplug_b", "earliest_time": NOW - timedelta(days=1)})
+
+
+def replayed(database: Database) -> Replayed:
+    return replay(REPLAY, database, PROFILES, DeadLetterStore(database).each(Which()), clock=utc_now)
+
+
+@pytest.mark.parametrize("metrics", DATA.values(), ids=list(DATA))
+@pytest.mark.parametrize("where", ["accepting", "preparing", "database"])
+def test_what_failed_here_can_be_replayed_without_the_birth_before_it(
+    database: Database,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    metrics: tuple[dict[str, object], ...],
+) -> None:
+    DeviceStore(database).register(name="plant:edge:f1", profile="fridge")
+    rig = Rig(database, "sparkplug_b")
+    rig.run(*BIRTHS)
+    born = rows(database_url)
+    with psycopg.connect(database_url, autocommit=True) as c, monkeypatch.context() as planted:
+        if where == "accepting":
+            planted.setattr("device_gateway.batching.judge", always)
+        elif where == "preparing":
+            planted.setattr("telemetry.store.writer.rows_of", broken_rows)
+            planted.setattr("telemetry.store.dead_letters.rows_of", broken_rows)
+        else:
+            c.execute("ALTER TABLE reading ADD CONSTRAINT few CHECK (value <> 13)")
+        rig.run(sparkplug("DDATA", 2, *metrics))
+        rig.run(message("f1", "nonsense"))
+        # A version that has the bug still leaves the letter, says why, and goes on to the next.
+        done = replayed(database)
+        assert (done.stored, done.kept) == (0, 2)
+        reason = "refused_by_database" if where == "database" else "gateway_failed"
+        assert [why.reason for why in done.why] == [reason, "unknown_topic"]
+        assert c.execute("SELECT reason FROM dead_letter ORDER BY id LIMIT 1").fetchone() == (reason,)
+        assert rows(database_url) == born
+        c.execute("ALTER TABLE reading DROP CONSTRAINT IF EXISTS few")
+    done = replayed(database)
+    assert (done.stored, done.kept) == (1, 1)
+    assert {row[2] for row in rows(database_url)} - {row[2] for row in born} == {13, -19}
 
 
 @pytest.mark.parametrize("code", [object(), "\ud800"], ids=["of a type that no column has", "that is no text"])
