@@ -51,9 +51,18 @@ class Again:
     findings: int = 0
 
 
-def window(connection: Connection, known: Known, starts: Times, ends: Times, seen: Times, horizon: Horizon) -> Window:
+def window(
+    connection: Connection,
+    known: Known,
+    starts: Times,
+    ends: Times,
+    seen: Times,
+    horizon: Horizon,
+    *,
+    upto: Times | None = None,
+) -> Window:
     """What is stored of devices between a start and an end of each. seen: up to which transaction each one's events are
-    in its state.
+    in its state. upto: up to which they are looked at, where that is not as far as the turn goes.
     """
     devices = list(starts)
     profile = known.judge.profile
@@ -61,11 +70,12 @@ def window(connection: Connection, known: Known, starts: Times, ends: Times, see
     last = np.array([ends[device] for device in devices], dtype=np.int64)
     # A device that is new brings all that ever happened to it.
     since = np.array([starts[device] if seen[device] else 0 for device in devices], dtype=np.int64)
-    past = history.past(connection, devices, since, last, [seen[device] for device in devices], horizon.seen)
+    looked = [horizon.seen if upto is None else upto[device] for device in devices]
+    past = history.past(connection, devices, since, last, [seen[device] for device in devices], looked)
     tick = profile.tick // timedelta(microseconds=1)
     there = None
     if horizon.eventful:
-        words = history.first_words(connection, devices, horizon.seen)
+        words = history.first_words(connection, devices, looked)
         begins = [floor(words[device], tick) if device in words else ends[device] for device in devices]
         there = There(starts=np.array(begins, dtype=np.int64), ends=last)
     return history.place(connection, devices if there is None else [], profile.signals).window(
@@ -103,7 +113,8 @@ def met(
     # A device that nobody judged yet brings its whole past by itself.
     strange = [d for d in new if d not in restored.get(FailureModel.name, ()) and seen[d]]
     if known.judge.model is not None and strange:
-        caught_up(connection, known, {d: until[d] for d in strange}, LOOK_BACK * known.judge.profile.horizon, horizon)
+        back = LOOK_BACK * known.judge.profile.horizon
+        caught_up(connection, known, {d: until[d] for d in strange}, seen, back, horizon)
     gone = [device for device in new if (device, EPISODES) in other]
     closing = {device: moment(until[device]) for device in gone}
     return store.open_findings(connection, gone, closing) if gone and not known.prefix else []
@@ -225,11 +236,15 @@ def covering(connection: Connection, first: Times, until: Times, horizon: Horizo
     return store.checkpoints(connection, {d: max(at, until[d] - horizon.far) for d, at in first.items()})
 
 
-def caught_up(connection: Connection, known: Known, until: Times, back: timedelta, horizon: Horizon) -> None:
-    """Shows a model what is stored of the last time of devices that were judged before it came."""
+def caught_up(
+    connection: Connection, known: Known, until: Times, seen: Mapping[int, int], back: timedelta, horizon: Horizon
+) -> None:
+    """Shows a model what is stored of the last time of devices that were judged before it came. seen: up to which
+    transaction each one's events were looked at; those that came since are in the window that is judged next.
+    """
     devices = list(until)
     starts = {device: end - back // timedelta(microseconds=1) for device, end in until.items()}
-    found = window(connection, known, starts, until, dict.fromkeys(until, 0), horizon)
+    found = window(connection, known, starts, until, dict.fromkeys(until, 0), horizon, upto=seen)
     at = known.at(devices)
     part = known.state.take(at)
     known.judge.follow(found, part)

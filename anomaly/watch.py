@@ -60,8 +60,8 @@ def look_at(connection: Connection, profile: Profile, entry: Entry, now: datetim
     for first in range(0, len(ids), at_once):
         part = ids[first : first + at_once]
         starts, ends = np.full(len(part), start, dtype=np.int64), np.full(len(part), end, dtype=np.int64)
-        seen = history.seen_now(connection)
-        past = history.past(connection, part, starts, ends, [seen] * len(part), seen)
+        seen = [history.seen_now(connection)] * len(part)
+        past = history.past(connection, part, starts, ends, seen, seen)
         placed = history.place(connection, part, profile.signals)
         names = np.array(part, dtype=np.int64)
         tally.take([placed.window(connection, starts, ends, tick=tick, names=names, past=past)])

@@ -181,12 +181,12 @@ class Past:
 
 
 def past(
-    connection: Connection, devices: Sequence[int], starts: Ints, ends: Ints, seen: Sequence[int], now: int
+    connection: Connection, devices: Sequence[int], starts: Ints, ends: Ints, seen: Sequence[int], upto: Sequence[int]
 ) -> Past:
     """What happened to each device within its own [start, end), microseconds since the epoch.
 
     seen: [D] the transaction up to which each was looked at before: what was stored since, though it happened before
-    the start, counts as if it happened at the start. now: the transaction up to which to look, of `seen_now`.
+    the start, counts as if it happened at the start. upto: [D] the transaction up to which to look, at most `seen_now`.
     """
     place = {device: at for at, device in enumerate(devices)}
     values = {
@@ -194,7 +194,7 @@ def past(
         "starts": [_time(t) for t in starts.tolist()],
         "ends": [_time(t) for t in ends.tolist()],
         "seen": list(seen),
-        "now": now,
+        "upto": list(upto),
     }
     rows = [
         (
@@ -251,9 +251,9 @@ def place(connection: Connection, devices: Sequence[int], signals: Mapping[str, 
     )
 
 
-def first_words(connection: Connection, devices: Sequence[int], now: int) -> dict[int, int]:
-    """When each device first said anything of itself, in microseconds, where it did; now: as for `past`."""
-    rows = connection.execute(_SQL["first_words"], {"devices": list(devices), "now": now})
+def first_words(connection: Connection, devices: Sequence[int], upto: Sequence[int]) -> dict[int, int]:
+    """When each device first said anything of itself, in microseconds, where it did; upto: as for `past`."""
+    rows = connection.execute(_SQL["first_words"], {"devices": list(devices), "upto": list(upto)})
     return {row["id"]: micros(row["time"]) for row in rows}
 
 

@@ -37,16 +37,17 @@ SELECT d.id, d.name, f.time, l.time, true
 
 -- first_words: when some devices first said anything of themselves, as far as it is to be looked at; maintenance is told of them by others
 SELECT want.id, f.time
-  FROM unnest(%(devices)s::integer[]) AS want (id)
+  FROM unnest(%(devices)s::integer[], %(upto)s::bigint[]) AS want (id, upto)
   CROSS JOIN LATERAL (SELECT e.time FROM device_event e WHERE e.device_id = want.id AND e.kind <> 'maintenance'
-                         AND e.xact <= %(now)s::text::xid8 ORDER BY e.time LIMIT 1) f;
+                         AND e.xact <= want.upto::text::xid8 ORDER BY e.time LIMIT 1) f;
 
 -- happenings: error codes, and components that were replaced or repaired, of each device within its own span; what came later than it should have, since a look, too
 SELECT e.device_id, e.time, e.kind, CASE e.kind WHEN 'error' THEN e.code ELSE e.detail ->> 'component' END AS what
-  FROM unnest(%(devices)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(seen)s::bigint[]) AS want (id, start_at, end_at, seen)
+  FROM unnest(%(devices)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(seen)s::bigint[], %(upto)s::bigint[])
+       AS want (id, start_at, end_at, seen, upto)
   JOIN device_event e ON e.device_id = want.id AND e.time < want.end_at
  WHERE (e.time >= want.start_at OR e.xact > want.seen::text::xid8)
-   AND e.xact <= %(now)s::text::xid8
+   AND e.xact <= want.upto::text::xid8
    AND (e.kind = 'error' AND e.code <> ''
         OR e.kind = 'maintenance' AND e.detail ? 'component' AND e.detail ->> 'work' IS DISTINCT FROM 'inspected')
  ORDER BY e.time;

@@ -28,7 +28,8 @@ class StoredHistory:
             self._placed = history.place(connection, ids, profile.signals)
             # All that happened, also before the first reading.
             start, end = np.zeros(len(ids), dtype=np.int64), np.full(len(ids), _END, dtype=np.int64)
-            self._past = history.past(connection, ids, start, end, [0] * len(ids), history.seen_now(connection))
+            upto = [history.seen_now(connection)] * len(ids)
+            self._past = history.past(connection, ids, start, end, [0] * len(ids), upto)
         self.devices: tuple[str, ...] = tuple(member.name for member in found)
         self._first = np.array([member.first for member in found], dtype=np.int64)
         self._last = np.array([member.last for member in found], dtype=np.int64)

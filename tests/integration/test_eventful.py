@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from anomaly import backtest, registry
+from anomaly.detectors.failure_model import FailureModel
 from anomaly.engine import DetectionEngine, Turn
 from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.rules import Length, Rules
+from anomaly.known import SHADOW
 from anomaly.learning.model import Model
 from cli.history import labels_of, recorded_of
 from core.database import Database
@@ -104,6 +106,31 @@ class Told:
                 "INSERT INTO device_event (device_id, time, kind, code, received_at, detail) VALUES (%s, %s, %s, %s, %s, %s)",
                 rows,
             )
+
+    def measure(self, devices: Sequence[int], hours: range) -> None:
+        times = [at(h) for h in hours]
+        with self.database.transaction() as c:
+            for device in devices:
+                rows = [(2 * device + 2 - s, t, self.now, float(v)) for t in times for s, v in enumerate((5.0, 50.0))]
+                c.cursor().executemany("INSERT INTO reading VALUES (%s, %s, %s, %s, 0)", rows)
+            ids, many = [device + 1 for device in devices], len(devices)
+            c.execute(
+                "INSERT INTO batch (stored_at, readings, devices, first_times, last_times) VALUES (%s, %s, %s, %s, %s)",
+                (self.now, 2 * many * len(times), ids, [times[0]] * many, [times[-1]] * many),
+            )
+
+    def counted(self, model: Model, stage: registry.Stage) -> dict[int, list[float]]:
+        """By device, how often a model remembers each error code; it forgets them slowly."""
+        found = {}
+        for device, version, packed in self.run(
+            "SELECT device_id - 1, version, state FROM detector_state WHERE detector = %s ORDER BY 1",
+            (SHADOW if stage == "shadow" else "") + FailureModel.name,
+        ):
+            judge = Judge(self.profiles["box"], replace(model, version=version))
+            state = judge.fresh(1)
+            assert judge.unpack(state, 0, FailureModel.name, version, bytes(packed))
+            found[device] = state.parts[FailureModel.name]["code_n"][0, :, -1].tolist()
+        return found
 
     def engine(self) -> DetectionEngine:
         return DetectionEngine(self.database, self.profiles, lambda: self.now)
@@ -280,6 +307,48 @@ def test_without_a_model_nothing_is_judged_and_a_model_is_shown_what_was(told: T
     assert [row for row in told.findings() if row[4] > at(600)] == late
 
 
+@pytest.mark.parametrize("stage", ["live", "shadow"])
+def test_what_comes_late_as_a_model_comes_counts_once(told: Told, learnt: Model, stage: registry.Stage) -> None:
+    """Device 0 tells events alone, device 1 measures too."""
+    told.happen(
+        [(0, -150.0, "connect", ""), (0, 20.5, "error", "E9"), (1, 20.5, "error", "E9"), (0, 47.5, "connect", "")]
+    )
+    told.now = at(48)
+    told.measure([1], range(48))
+    told.turn(48)
+    assert [u for (u,) in told.run("SELECT until FROM judged ORDER BY device_id")] == [at(48), at(47)]
+    told.take(learnt, stage)
+    told.happen([(d, 40.5, "error", "E7") for d in (0, 1)])
+    told.happen([(0, 60.5, "connect", "")])
+    told.now = at(62)
+    told.measure([1], range(48, 62))
+    told.turn(62)
+    assert learnt.vocabulary.codes == ("E7", "E9")
+    counted = told.counted(learnt, stage)
+    assert counted == {device: pytest.approx([0.9, 0.8], abs=0.1) for device in (0, 1)}
+    # Nor is it counted again later.
+    told.happen([(0, 70.5, "connect", "")])
+    told.now = at(72)
+    told.measure([1], range(62, 72))
+    told.turn(72)
+    assert all(0.7 < own[0] < counted[device][0] for device, own in told.counted(learnt, stage).items())
+
+
+def test_what_makes_a_model_go_back_counts_once_for_a_shadow_that_comes_then(told: Told, learnt: Model) -> None:
+    told.take(learnt)
+    engine = told.engine()
+    told.happen([(0, -150.0, "connect", ""), (0, 47.5, "connect", "")])
+    told.turn(48, engine)
+    told.happen([(0, 60.5, "connect", "")])
+    told.turn(62, engine)
+    told.take(learnt, "shadow")
+    told.happen([(0, 50.5, "error", "E7"), (0, 64.5, "connect", "")])
+    told.turn(66, engine)
+    assert told.run("SELECT count(*) FROM detector_checkpoint WHERE device_id = 1") != [(0,)]
+    assert told.counted(learnt, "live") == {0: pytest.approx([0.9, 0.0], abs=0.1)}
+    assert told.counted(learnt, "shadow") == told.counted(learnt, "live")
+
+
 def test_only_maintenance_is_no_word_of_a_device(told: Told, learnt: Model) -> None:
     told.take(learnt)
     told.happen([(0, 10.0, "maintenance", "heater"), (1, 12.0, "maintenance", "heater"), (1, 20.0, "error", "E9")])
@@ -301,17 +370,6 @@ def test_a_device_that_begins_to_measure_is_judged_as_if_it_always_had(told: Tol
     assert told.run("SELECT count(*) FROM detector_checkpoint") != [(0,)]
     told.happen([(1, *event) for event in events])
 
-    def measure(hours: range) -> None:
-        times = [at(h) for h in hours]
-        with told.database.transaction() as c:
-            for device in (1, 2):
-                rows = [(2 * device - s, t, told.now, float(v)) for t in times for s, v in enumerate((5.0, 50.0))]
-                c.cursor().executemany("INSERT INTO reading VALUES (%s, %s, %s, %s, 0)", rows)
-            c.execute(
-                "INSERT INTO batch (stored_at, readings, devices, first_times, last_times) VALUES (%s, %s, %s, %s, %s)",
-                (told.now, 4 * len(times), [1, 2], [times[0]] * 2, [times[-1]] * 2),
-            )
-
     def states() -> list[Any]:
         return told.run(
             "SELECT detector, version, state FROM detector_state WHERE device_id = 1"
@@ -319,11 +377,11 @@ def test_a_device_that_begins_to_measure_is_judged_as_if_it_always_had(told: Tol
         )
 
     told.now = at(60)
-    measure(range(60))
+    told.measure([0, 1], range(60))
     told.turn(60, engine)
     assert states() == []
     assert told.run("SELECT heard_at, spoke_at FROM judged") == [(at(60), None)] * 2
-    measure(range(60, 100))
+    told.measure([0, 1], range(60, 100))
     told.turn(100, told.engine())
     assert states() == []
     own, others = ([row[1:] for row in told.findings() if row[0] == d and row[4] != at(31)] for d in (0, 1))
