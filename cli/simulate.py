@@ -38,6 +38,12 @@ from simulator.publisher import Broker, Publisher, PublishFailed
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(0), help="The same seed, the same fleet.")
 @click.option("--end", type=click.DateTime(), help="End of the history, UTC. [default: now]")
 @click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Take the history that ends with the beginning of this day, UTC, and move it to today: the same seed makes the same"
+    " fleet on every day.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default="simulated",
@@ -76,6 +82,7 @@ def simulate(
     failing: int,
     seed: int,
     end: datetime | None,
+    as_of: datetime | None,
     out: Path,
     plan_only: bool,
     csv_file: Path | None,
@@ -89,10 +96,18 @@ def simulate(
     connections: int,
 ) -> None:
     """Simulate a fleet of devices, some of which fail. The ground truth stands in OUT/truth.csv."""
-    numbers = Numbers(product=product, seed=seed, devices=devices, days=days, failing=failing)
+    numbers = Numbers(
+        product=product,
+        seed=seed,
+        devices=devices,
+        days=days,
+        failing=failing,
+        as_of=as_of.date() if as_of else None,
+    )
     now = utc_now()
+    usual = now.replace(hour=0, minute=0, second=0, microsecond=0) if as_of else on_grid(now)
     try:
-        plan = plan_in(out, numbers, end.replace(tzinfo=UTC) if end else None, on_grid(now))
+        plan = plan_in(out, numbers, end.replace(tzinfo=UTC) if end else None, usual)
     except OtherPlan as error:
         raise Conflict(str(error)) from None
     except ValueError as error:

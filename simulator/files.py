@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -37,6 +37,7 @@ class Numbers:
     devices: int
     days: float
     failing: int
+    as_of: date | None = None
 
 
 def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime) -> Plan:
@@ -50,7 +51,8 @@ def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime)
         try:
             kept = json.loads(file.read_text(encoding="utf-8"))
             kept_end = datetime.fromisoformat(kept.pop("end"))
-            kept_numbers = Numbers(**kept)
+            as_of = kept.pop("as_of", None)
+            kept_numbers = Numbers(**kept, as_of=date.fromisoformat(as_of) if as_of else None)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise OtherPlan(f"{file} cannot be read; delete it or choose another folder") from None
         if kept_numbers != numbers or (end is not None and end != kept_end):
@@ -85,7 +87,8 @@ def plan_in(folder: Path, numbers: Numbers, end: datetime | None, now: datetime)
             ["device", "time", "component"],
             ((names[s.at], _iso(s.time), s.component) for s in plan.services),
         )
-    record = asdict(numbers) | {"end": plan_end.isoformat()}
+    as_of = numbers.as_of.isoformat() if numbers.as_of else None
+    record = asdict(numbers) | {"as_of": as_of, "end": plan_end.isoformat()}
     file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return plan
 

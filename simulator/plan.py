@@ -72,7 +72,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A fleet's fate. `start` and `end` bound its history; live operation goes on after `end`."""
+    """A fleet's fate. `start` and `end` bound its history; live operation goes on after `end`. `moved`: so many whole days
+    later than they were made for its days are lived: weather, weekdays and chance are those of the earlier date.
+    """
 
     product: str
     seed: int
@@ -82,6 +84,7 @@ class Plan:
     faults: tuple[Fault, ...]
     oddities: tuple[Oddity, ...]
     services: tuple[Service, ...] = ()
+    moved: timedelta = timedelta(0)
 
 
 def on_grid(time: datetime) -> datetime:

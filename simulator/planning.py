@@ -1,6 +1,6 @@
 """Makes plans: draws from a seed which device fails how and when, what is odd for a while, when parts are renewed."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
@@ -16,8 +16,19 @@ _SERVED_FOR = timedelta(days=60)
 """Services are planned so far beyond the end of the history, since live operation goes on."""
 
 
-def make(*, product: str = "fridge", seed: int, devices: int, days: float, failing: int, end: datetime) -> Plan:
+def make(
+    *,
+    product: str = "fridge",
+    seed: int,
+    devices: int,
+    days: float,
+    failing: int,
+    end: datetime,
+    as_of: date | None = None,
+) -> Plan:
     """The plan of a fleet whose history of `days` ends at `end` (aware; rounded down to a whole interval).
+
+    as_of: the history is the one that would have ended on this date (UTC) at the same time of day, moved to `end`.
 
     A quarter of the `failing` devices breaks in the last days before `end`, some three eighths soon after it (so
     these are failing, not broken, at `end`), the others earlier in the history. Failure modes take turns, so as many
@@ -46,6 +57,7 @@ def make(*, product: str = "fridge", seed: int, devices: int, days: float, faili
         faults=faults,
         oddities=_oddities(kind, rng, sorted(order[failing:]), start, end),
         services=_services(kind, seed, devices, faults, start, end + _SERVED_FOR),
+        moved=end.astimezone(UTC).date() - as_of if as_of else timedelta(0),
     )
 
 

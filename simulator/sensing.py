@@ -28,7 +28,7 @@ class Sensors:
         self._scale = 10.0 ** np.array([s.decimals for s in sensors])
         self._spread = np.array([s.noise for s in sensors])
         self._least = np.array([-np.inf if s.negative else 0.0 for s in sensors])
-        self._noise = Daily(self._draw)
+        self._noise = Daily(self._draw, plan)
 
     def read(
         self,

@@ -48,7 +48,7 @@ class Stations:
         self._sensors = Sensors(plan, SENSORS)
         self._was_powered = np.ones(count, dtype=bool)
         self._told = {code: np.zeros(count, dtype=bool) for code in _ALARMS}
-        self._chatter = Daily(self._draw)
+        self._chatter = Daily(self._draw, plan)
 
     def interval(self, begin: datetime) -> Measured:
         """The interval from `begin`."""

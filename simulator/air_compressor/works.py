@@ -77,7 +77,7 @@ class Works:
         self._plan = plan
         self._design = design
         self._weather = Weather(plan)
-        self._days = Daily(self._draw)
+        self._days = Daily(self._draw, plan)
         self._services: dict[datetime, list[tuple[str, int]]] = defaultdict(list)
         first = {(service.component, service.at): service.time for service in reversed(plan.services)}
         self._renewed = {component: np.zeros(len(plan.devices)) for component in SERVICES}

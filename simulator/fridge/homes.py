@@ -65,7 +65,7 @@ class Homes:
         self._plan = plan
         self._design = design
         self._weather = Weather(plan)
-        self._days = Daily(self._draw)
+        self._days = Daily(self._draw, plan)
 
     def during(self, start: datetime) -> Surroundings:
         """The surroundings in the interval from `start` (aware, UTC)."""

@@ -214,6 +214,30 @@ def test_simulate_writes_a_plan_first_and_publishes_it_later(mosquitto: Mosquitt
         assert told > 2 * 3 * 100
 
 
+def test_a_history_of_another_day_is_moved_to_today_and_goes_on_to_the_present(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    numbers = ("--seed", "2", "--devices", "5", "--days", "2", "--failing", "1", "--as-of", f"{END:%Y-%m-%d}")
+    with listening(mosquitto.port) as listener:
+        began = datetime.now(UTC)
+        output = command("simulate", *numbers, "--out", tmp_path / "o", port=mosquitto.port)
+        today = datetime.fromisoformat(json.loads((tmp_path / "o" / "plan.json").read_text())["end"])
+        assert (today.hour, today.minute, today.second) == (0, 0, 0)
+        moved = (today - END) // timedelta(milliseconds=1)
+        told = int(output.split(" readings")[0].split()[-1])
+        wait_for(lambda: listener.readings().total() == told, what="all readings arrived")
+    run = Fleet(make(seed=2, devices=5, days=2, failing=1, end=END)).run()
+    chunk = run.advance(max(END, END + (began - today)))
+    measured = np.isfinite(chunk.values).any(axis=2)
+    there = {
+        (chunk.devices[at], int(chunk.times[n]) + moved)
+        for at, n in np.argwhere(measured & (chunk.arrivals <= chunk.times[-1]))
+    }
+    # Another interval may be over by the time that it is published.
+    assert there <= set(listener.readings())
+    assert max(ts for _, ts in listener.readings()) <= datetime.now(UTC).timestamp() * 1000
+
+
 def test_a_recorded_fleet_is_replayed_reading_by_reading(mosquitto: Mosquitto, tmp_path: Path) -> None:
     plan, file = sound(), tmp_path / "fleet.csv.gz"
     with TelemetryFile(file, SIGNALS) as recording:

@@ -71,6 +71,22 @@ def test_the_same_seed_gives_the_same_data_however_it_is_cut() -> None:
     assert not np.array_equal(whole, other, equal_nan=True)
 
 
+@pytest.mark.parametrize("product", ["fridge", "air_compressor"])
+def test_a_history_that_is_moved_is_the_same_on_every_day(product: str) -> None:
+    """Each day another weekday, some in summer and some in winter; at each hour as much of the same day has passed."""
+    plans = [
+        small(product=product, end=datetime(2026, month, day, tzinfo=UTC), as_of=END.date())
+        for month, day in ((3, 1), (3, 31), (11, 27))
+    ]
+    assert [plan.moved.days for plan in plans] == [0, 30, 271]
+    first, *others = [joined(list(Fleet(plan).history(end=plan.end + timedelta(hours=20))))[0] for plan in plans]
+    assert first.shape[1] == 3 * DAY + 120
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    unmoved, _ = joined(list(Fleet(small(product=product)).history()))
+    np.testing.assert_array_equal(first[:, : 3 * DAY], unmoved)
+
+
 def test_a_later_start_gives_the_end_of_the_same_history() -> None:
     plan = small()
     whole, _ = joined(list(Fleet(plan).history()))

@@ -3,7 +3,7 @@
 import csv
 import gzip
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -104,6 +104,15 @@ def test_a_later_run_continues_the_plan_of_the_folder(tmp_path: Path) -> None:
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert plan_in(tmp_path, NUMBERS, None, END + timedelta(days=3)) == first
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_plan_that_is_moved_is_continued_as_such(tmp_path: Path) -> None:
+    numbers = replace(NUMBERS, as_of=date(2025, 6, 1))
+    first = plan_in(tmp_path, numbers, None, END)
+    assert first.moved == timedelta(days=273)
+    assert plan_in(tmp_path, numbers, None, END + timedelta(days=3)) == first
+    with pytest.raises(OtherPlan, match="another fleet"):
+        plan_in(tmp_path, NUMBERS, None, END)
 
 
 def test_the_plan_of_another_fleet_is_not_overwritten(tmp_path: Path) -> None:
