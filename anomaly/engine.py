@@ -190,14 +190,14 @@ class DetectionEngine:
         known = self._loaded(connection, profile, "live")
         changes = judging.met(connection, known, at, seen, horizon)
         again = judging.judged_again(connection, known, checkpoints, at, horizon)
-        # Before a shadow is met: one that comes now is shown all that what is live was judged by again.
-        seen |= dict.fromkeys(again.devices, horizon.seen)
         if (profile.name, "shadow") in self._used:
             shadow = self._loaded(connection, profile, "shadow")
             judging.met(connection, shadow, at, seen, horizon)
             # Both look at the same events, so they go back together.
             both = {device: checkpoints[device] for device in again.devices}
-            judging.judged_again(connection, shadow, both, at, horizon)
+            went = judging.judged_again(connection, shadow, both, at, horizon).devices
+            judging.shown_anew(connection, shadow, {d: at[d] for d in both if d not in went}, horizon)
+        seen |= dict.fromkeys(again.devices, horizon.seen)
         if again.devices:
             _log.info(
                 "judged again what came late",

@@ -11,7 +11,7 @@ from anomaly import late, store
 from anomaly.detectors.failure_model import FailureModel
 from anomaly.finding import Change, FindingChange, moment
 from anomaly.health import of_scores
-from anomaly.judge import EPISODES
+from anomaly.judge import EPISODES, State
 from anomaly.known import SHADOW, Known
 from core import log
 from core.database import Connection
@@ -249,3 +249,15 @@ def caught_up(
     part = known.state.take(at)
     known.judge.follow(found, part)
     known.state.put(at, part)
+
+
+def shown_anew(connection: Connection, known: Known, until: Times, horizon: Horizon) -> None:
+    """Shows a model anew what is stored of devices that cannot go back, as it came after what they would go back to."""
+    if known.judge.model is None or not until:
+        return
+    devices, name = list(until), FailureModel.name
+    at = known.at(devices)
+    known.state.put(at, State({name: known.judge.fresh(len(devices)).parts[name]}))
+    back = LOOK_BACK * known.judge.profile.horizon
+    caught_up(connection, known, until, dict.fromkeys(devices, horizon.seen), back, horizon)
+    store.save_states(connection, known.packed(known.state.take(at), devices, range(len(devices))))

@@ -334,7 +334,11 @@ def test_what_comes_late_as_a_model_comes_counts_once(told: Told, learnt: Model,
     assert all(0.7 < own[0] < counted[device][0] for device, own in told.counted(learnt, stage).items())
 
 
-def test_what_makes_a_model_go_back_counts_once_for_a_shadow_that_comes_then(told: Told, learnt: Model) -> None:
+@pytest.mark.parametrize("turns", [0, 1])
+def test_what_makes_a_model_go_back_counts_once_for_a_shadow_that_came_after(
+    told: Told, learnt: Model, turns: int
+) -> None:
+    """The shadow has no checkpoint yet, whether it comes in the same turn or came in the turn before."""
     told.take(learnt)
     engine = told.engine()
     told.happen([(0, -150.0, "connect", ""), (0, 47.5, "connect", "")])
@@ -342,11 +346,19 @@ def test_what_makes_a_model_go_back_counts_once_for_a_shadow_that_comes_then(tol
     told.happen([(0, 60.5, "connect", "")])
     told.turn(62, engine)
     told.take(learnt, "shadow")
+    if turns:
+        told.happen([(0, 62.5, "connect", "")])
+        told.turn(64, engine)
     told.happen([(0, 50.5, "error", "E7"), (0, 64.5, "connect", "")])
     told.turn(66, engine)
     assert told.run("SELECT count(*) FROM detector_checkpoint WHERE device_id = 1") != [(0,)]
     assert told.counted(learnt, "live") == {0: pytest.approx([0.9, 0.0], abs=0.1)}
     assert told.counted(learnt, "shadow") == told.counted(learnt, "live")
+    # However little there is to judge, it is kept.
+    told.happen([(0, 51.5, "error", "E9")])
+    told.turn(66, engine := told.engine())
+    told.turn(66, engine)
+    assert told.counted(learnt, "shadow") == told.counted(learnt, "live") == {0: pytest.approx([0.9, 0.9], abs=0.1)}
 
 
 def test_only_maintenance_is_no_word_of_a_device(told: Told, learnt: Model) -> None:
