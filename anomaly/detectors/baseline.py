@@ -12,7 +12,7 @@ import numpy as np
 
 from anomaly.asked import Asked
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
-from anomaly.detectors.curves import Curves
+from anomaly.detectors.curves import RECENT, Curves
 from anomaly.detectors.line import Line
 from anomaly.detectors.rest import Rest, fast, share
 from anomaly.detectors.spell import spell
@@ -63,7 +63,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -84,7 +84,7 @@ class Baseline:
         self._curves = (
             Curves(context_spans, modes_of(profile.signals)[self._contexts], len(floor)) if contexts else None
         )
-        self._by_curve = Rest("curve", self._threshold, floor)
+        self._by_curve = Rest("curve", self._threshold, floor, RECENT)
         self._warm_up = spell(settings.warm_up, profile, WARM_UP)
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
@@ -132,7 +132,11 @@ class Baseline:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
         smooth = self._smoothing(state)
         self._follow(tick, state, smooth)
-        deviation = self._deviation(state, smooth)
+        ready = self._ready(state, smooth)
+        self._by_line.judge(self._width(self._by_line, state, smooth), ready, state)
+        if self._curves is not None:
+            self._by_curve.judge(self._width(self._by_curve, state, smooth), ready, state)
+        deviation = self._deviation(state)
         if self._drifts:
             self._add_up(deviation, state, smooth)
         return self._fuse(self._strongest(deviation, state))
@@ -196,14 +200,9 @@ class Baseline:
         ready: Bools = (state["known"] >= self._warm_up) & self._by_line.enough(state, _FEWEST) & ~silent
         return ready
 
-    def _deviation_by(self, by: Rest, state: Columns, smooth: Floats) -> Floats:
-        """[D, S] signed deviation from what an explanation says, 1 at the threshold; NaN where that is not known."""
-        deviation = by.rest(state) / (self._threshold * self._width(by, state, smooth))
-        return np.where(self._ready(state, smooth), deviation, np.nan)
-
-    def _deviation(self, state: Columns, smooth: Floats) -> Floats:
-        """[D, S] the same by what explains each signal better."""
-        return self._better(lambda by: self._deviation_by(by, state, smooth), state)
+    def _deviation(self, state: Columns) -> Floats:
+        """[D, S] signed deviation from what explains each signal better, 1 at the threshold; NaN where that is not known."""
+        return self._better(lambda by: by.deviation(state), state)
 
     def _add_up(self, deviation: Floats, state: Columns, smooth: Floats) -> None:
         """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
@@ -243,26 +242,27 @@ class Baseline:
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
         smooth = self._smoothing(state)
         memory = self._remembering(smooth)
-        by_line = self._deviation_by(self._by_line, state, smooth)
-        deviation = by_line
+        deviation = self._deviation(state)
         if self._curves is not None:
-            by_curve = self._deviation_by(self._by_curve, state, smooth)
-            deviation = np.where(self._curves.believed(state), by_curve, by_line)
-            trust = self._trust(by_curve, state)
+            trust = self._trust(self._by_curve, state)
             values = np.clip(tick.values, -self._wild, self._wild)[:, self._columns]
             line = self._line.expected(state, state["now"])
-            self._curves.learn(values, line, trust, np.broadcast_to(memory, trust.shape), state)
-            step = self._by_curve.trusted(trust * state["explained"], memory, state)
-            self._by_curve.learn(step, _NOTHING, smooth, state)
-        step = self._by_line.trusted(self._trust(by_line, state), memory, state)
+            anew = self._curves.learn(values, line, trust, np.broadcast_to(memory, trust.shape), state)
+            trust = trust * state["explained"]
+            self._by_curve.count(trust, memory, state)
+            self._by_curve.learn(trust, _NOTHING, smooth, state)
+            self._by_curve.begin(anew, state)
+        trust = self._trust(self._by_line, state)
+        self._by_line.count(trust, memory, state)
+        step = np.minimum(trust / np.maximum(self._by_line.weight(state), 1.0), 1.0)
         self._line.learn(self._by_line.value(state), step, self._by_line.first(state), state)
         self._settle(state, np.nan_to_num(deviation), memory)
         self._line.regress(state)
-        self._by_line.learn(step, self._line.expected(state), smooth, state)
+        self._by_line.learn(trust, self._line.expected(state), smooth, state)
 
-    def _trust(self, deviation: Floats, state: Columns) -> Floats:
+    def _trust(self, by: Rest, state: Columns) -> Floats:
         """[D, S] ticks that count as learnt: those since the last value, or fewer, down to none, the stranger it is."""
-        strange = np.abs(np.nan_to_num(deviation)) * self._threshold
+        strange = np.abs(np.nan_to_num(by.deviation(state))) * self._threshold
         trust: Floats = np.clip((_LEARN_NONE - strange) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
         return trust * state["fresh"] * state["age"]
 
@@ -293,7 +293,7 @@ class Baseline:
         asked = (self._asked.signs[track] != 0) | self._asked.either[track]
         own = {name: column[device : device + 1] for name, column in state.items()}
         smooth = self._smoothing(own)
-        plain = self._deviation(own, smooth)
+        plain = self._deviation(own)
         signed = self._strongest(plain, own)
         deviation = signed[0]
         # A drift is judged by what lies outside a narrower band.

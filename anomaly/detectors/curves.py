@@ -5,6 +5,7 @@ modes of operation, a turbine's power over the wind.
 import numpy as np
 
 from anomaly.detector import Columns, Field, Layout
+from anomaly.detectors.lags import LAGS, Lags
 from telemetry.window import Bools, Floats, Ints
 
 POINTS = 12
@@ -23,12 +24,16 @@ _BENT, _STRAIGHT = 1 / 3, 1 / 2
 """Curves are believed once they leave less than this share of what the line leaves, in variance, until they leave more than that."""
 _COMPARED = 20
 """So many values must have been foretold by both."""
+RECENT = 2.0
+"""What curves leave now counts so many times as much as all before: they get better for long, and a lag is found late."""
+_WEIGHTS = (1.0 / LAGS).astype(np.float32)
 _BARELY = 1e-9
 """A point that no tick was spent at yet."""
 
 
 class Curves:
-    """A sum of curves through at most 12 points each, one for each of C contexts, for S signals.
+    """A sum of curves through at most 12 points each, one for each of C contexts, for S signals, each of which may follow each
+    context late.
 
     They are learnt from single values, since a mode that lasts for one tick has no part in the next. A value moves the points that
     explain it by how little is known of them, as a Kalman filter would. They are believed of a signal once they foretell its
@@ -39,6 +44,7 @@ class Curves:
         """spans: [C] what the contexts' sensors can give, from the least to the greatest. modes: [C] which are numbers of modes."""
         self._least, self._modes = spans * _LEAST, modes
         c, s = len(spans), signals
+        self._lags = Lags(c, s)
         self.layout: Layout = {
             "now": Field(shape=(c,), start=np.nan),  # context, as last measured
             "low": Field(shape=(c,), start=np.nan),
@@ -47,11 +53,13 @@ class Curves:
             "point": Field(shape=(c, POINTS)),  # mean context there
             "times": Field(shape=(c, POINTS)),  # ticks spent there, at most the memory; 0 is no point
             "spent": Field(shape=(c, POINTS), dtype="<f4"),  # share of the last ticks that were spent there
+            "share": Field(shape=(c, len(LAGS), POINTS), dtype="<f4"),  # by each lag that there may be
             "height": Field(shape=(c, POINTS, s), dtype="<f4"),  # what is added to what is common
             "learnt": Field(shape=(c, POINTS, s), dtype="<f4"),  # values learnt there, at most the memory
             "common": Field(shape=(s,)),
             "commonly": Field(shape=(s,)),  # values learnt in all, at most the memory
             "told": Field(shape=(s,)),  # the sum in the present context
+            "says": Field(shape=(s, c)),  # each context's part in it
             "unsure": Field(shape=(s,)),  # its variance, in variances of single values
             "lately": Field(shape=(s,)),  # what the line left lately, as soon forgotten as curves move
             "by_line": Field(shape=(s,)),  # mean square of what the line left of values that were not learnt yet
@@ -59,6 +67,7 @@ class Curves:
             "by_curve": Field(shape=(s,)),
             "compared": Field(shape=(s,)),
             "bent": Field(shape=(s,)),  # whether curves are believed
+            **self._lags.layout,
         }
 
     def follow(self, context: Floats, slope: Floats, smooth: Floats, state: Columns) -> tuple[Floats, Bools]:
@@ -70,17 +79,24 @@ class Curves:
         state["high"] = np.fmax(state["high"], state["now"])
         apart = np.maximum(np.nan_to_num(state["high"] - state["low"]) / POINTS, self._least)
         apart = np.where(self._modes, _MODE, apart)
-        told = state["common"].copy()
         unsure = 1.0 / (state["commonly"] + _PRIOR)
-        last = np.broadcast_to(smooth.max(axis=1, initial=1.0), len(told))
+        last = np.broadcast_to(smooth.max(axis=1, initial=1.0), len(unsure))
+        at_once = np.empty_like(state["says"])
         for c in range(len(self._least)):
             self._place(c, apart[:, c], slope[:, :, c], state)
-            height, learnt = self._height(c, state)
-            told += height
-            unsure += 1.0 / (learnt + _PRIOR)
-            self._spend(c, last, state)
-        state["told"], state["unsure"] = told, unsure
-        return told, unsure <= _SURE
+            after, part = self._between(c, state)
+            self._spend(c, last, after, part, state)
+            at_once[:, :, c], doubt = self._at_once(c, after, part, state)
+            state["says"][:, :, c] = at_once[:, :, c]
+            late, lagging, share = self._late(c, state)
+            if len(late):
+                says, learnt = (state["height"][late, c] * share).sum(axis=1), state["learnt"][late, c] + _PRIOR
+                state["says"][late, :, c] = np.where(lagging, says, at_once[late, :, c])
+                doubt[late] = np.where(lagging, (share**2 / learnt).sum(axis=1), doubt[late])
+            unsure += doubt
+        self._lags.follow(at_once, state)
+        state["told"], state["unsure"] = state["common"] + state["says"].sum(axis=2), unsure
+        return state["told"], unsure <= _SURE
 
     def believed(self, state: Columns) -> Bools:
         """[D, S] where curves explain the signal, not the straight line alone."""
@@ -99,18 +115,21 @@ class Curves:
             doubt[some] = by_all + np.einsum("dcp,dcps->ds", state["spent"][some] ** 2, by_point)
         return doubt
 
-    def learn(self, values: Floats, line: Floats, trust: Floats, memory: Floats, state: Columns) -> None:
+    def learn(self, values: Floats, line: Floats, trust: Floats, memory: Floats, state: Columns) -> Bools:
         """Takes a tick's values [D, S]. line: [D, S] what the straight line says of them in the context as last measured. trust:
-        [D, S] how far they are to be learnt from. memory: [D, S] in ticks.
+        [D, S] how far they are to be learnt from. memory: [D, S] in ticks. Returns [D, S] where the curves say something else from now
+        on, as another lag was found.
         """
         measured, unsure = np.isfinite(values), state["unsure"]
         values = np.where(measured, values, state["told"])
+        left = values - state["told"]
         sure = unsure <= _SURE
         trust = np.where(measured, np.minimum(trust, 1.0), 0.0)
-        self._compare(values - line, values - state["told"], trust * sure, memory, state)
+        self._compare(values - line, left, trust * sure, memory, state)
+        other = self._lags.learn(left[:, :, None] + state["says"], trust * sure, memory, state)
         # What is hardly known is learnt in any case: a new mode is no fault.
         trust = np.where(measured & ~sure, 1.0, trust)
-        weighed = trust * (values - state["told"]) / (1.0 + unsure)
+        weighed = trust * left / (1.0 + unsure)
         state["common"] += weighed / (state["commonly"] + _PRIOR)
         state["commonly"] = np.minimum(state["commonly"] + trust, memory)
         longest = memory.max(axis=1, initial=1.0)
@@ -118,13 +137,27 @@ class Curves:
             there = np.nonzero(state["nearest"][:, c] >= 0)[0]
             at = state["nearest"][there, c].astype(np.int64)
             learnt = state["learnt"][there, c, at]
-            state["height"][there, c, at] += weighed[there] / (learnt + _PRIOR)
-            state["learnt"][there, c, at] = np.minimum(learnt + trust[there], memory[there])
+            late, lagging, share = self._late(c, state)
+            at_once = np.ones(trust.shape, dtype=bool)
+            at_once[late] = ~lagging
+            at_once = at_once[there]
+            state["height"][there, c, at] += np.where(at_once, weighed[there] / (learnt + _PRIOR), 0.0)
+            state["learnt"][there, c, at] = np.minimum(learnt + np.where(at_once, trust[there], 0.0), memory[there])
+            if len(late):
+                share, learnt = np.where(lagging[:, None], share, 0.0), state["learnt"][late, c]
+                state["height"][late, c] += weighed[late, None] * share / (learnt + _PRIOR)
+                state["learnt"][late, c] = np.minimum(learnt + trust[late, None] * share**2, memory[late, None])
             times = np.minimum(state["times"][there, c, at] + 1.0, longest[there])
             state["times"][there, c, at] = times
             state["point"][there, c, at] += (state["now"][there, c] - state["point"][there, c, at]) / np.maximum(
                 times, 1.0
             )
+        anew = np.zeros(trust.shape, dtype=bool)
+        for device, signal, c, gain in other:
+            self._stretch(device, signal, c, gain, state)
+            anew[device, signal] = True
+        state["compared"] = np.where(anew, 0.0, state["compared"])
+        return anew
 
     def shift(self, by: Floats, state: Columns) -> None:
         """Moves all curves by [D, S]."""
@@ -134,7 +167,7 @@ class Curves:
     def _compare(by_line: Floats, by_curve: Floats, trust: Floats, memory: Floats, state: Columns) -> None:
         """Takes [D, S] what both left of values into the account of which is better."""
         state["compared"] = np.minimum(state["compared"] + trust, memory)
-        step = trust / np.maximum(state["compared"], 1.0)
+        step = np.minimum(RECENT * trust / np.maximum(state["compared"], 1.0), 1.0)
         for field, left in (("by_line", by_line), ("by_time", by_line - state["lately"]), ("by_curve", by_curve)):
             state[field] += step * (left**2 - state[field])
         state["lately"] += trust * (by_line - state["lately"]) * state["unsure"] / (1.0 + state["unsure"])
@@ -142,30 +175,63 @@ class Curves:
         state["bent"] = ((state["compared"] >= _COMPARED) & (state["by_curve"] < most)).astype(float)
 
     @staticmethod
-    def _spend(c: int, last: Floats, state: Columns) -> None:
-        """Moves the shares of the last ticks [D] that were spent at each point of a curve."""
+    def _stretch(device: int, signal: int, c: int, gain: float, state: Columns) -> None:
+        """Makes a curve steeper by `gain`, as the signal follows it by another lag. The points are learnt anew from there: by the
+        wrong lag they took what earlier contexts had left behind for their own.
+        """
+        times, height = state["times"][device, c], state["height"][device, c, :, signal]
+        mean = (height * times).sum() / max(times.sum(), _BARELY)
+        state["height"][device, c, :, signal] = np.where(times > 0, mean + gain * (height - mean), height)
+        state["learnt"][device, c, :, signal] = np.minimum(state["learnt"][device, c, :, signal], _KNOWN)
+
+    def _between(self, c: int, state: Columns) -> tuple[Ints, Floats]:
+        """[D] the point that is next to the nearest one on that side where the context is, and how far it is on the way there."""
+        rows, at = np.arange(len(state["now"])), state["nearest"][:, c].astype(np.int64)
+        point = state["point"][:, c]
+        own = point[rows, at]
+        away = np.where(at >= 0, state["now"][:, c] - own, 0.0)
+        beside = (point - own[:, None]) * np.where(away >= 0, 1.0, -1.0)[:, None]
+        beside = np.where((state["times"][:, c] > 0) & (beside > 0), beside, np.inf)
+        after = beside.argmin(axis=1)
+        part = np.minimum(np.abs(away) / beside[rows, after], 1.0)
+        return after, np.zeros_like(part) if self._modes[c] else part
+
+    @staticmethod
+    def _spend(c: int, last: Floats, after: Ints, part: Floats, state: Columns) -> None:
+        """Moves the shares of the last ticks [D] that were spent at each point of a curve, and of those that a signal may follow."""
         at = state["nearest"][:, c].astype(np.int64)
         there = np.nonzero(at >= 0)[0]
         state["spent"][:, c] *= (1.0 - 1.0 / last)[:, None]
         state["spent"][there, c, at[there]] += 1.0 / last[there]
+        at, after = at[there], after[there]
+        part = np.where(state["times"][there, c, after] >= _KNOWN, part[there], 0.0)[:, None]
+        shares = state["share"][:, c]
+        shares *= 1.0 - _WEIGHTS[:, None]
+        shares[there, :, at] += (1.0 - part) * _WEIGHTS
+        shares[there, :, after] += part * _WEIGHTS
 
-    def _height(self, c: int, state: Columns) -> tuple[Floats, Floats]:
-        """[D, S] the height of a curve in the present context, and how many values were learnt at its nearest point."""
-        rows, at = np.arange(len(state["now"])), state["nearest"][:, c].astype(np.int64)
-        there = at >= 0
-        point = state["point"][:, c]
-        own = point[rows, at]
-        away = np.where(there, state["now"][:, c] - own, 0.0)
-        # The next point on that side of the nearest one where the context is.
-        beside = (point - own[:, None]) * np.where(away >= 0, 1.0, -1.0)[:, None]
-        beside = np.where((state["times"][:, c] > 0) & (beside > 0), beside, np.inf)
-        after = beside.argmin(axis=1)
-        part = np.minimum(np.abs(away) / beside[rows, after], 1.0)[:, None]
-        part = np.where(state["learnt"][rows, c, after] >= _KNOWN, part, 0.0) if not self._modes[c] else 0.0
+    @staticmethod
+    def _at_once(c: int, after: Ints, part: Floats, state: Columns) -> tuple[Floats, Floats]:
+        """[D, S] the height of a curve in the present context, and its variance, in variances of single values."""
+        rows, at = np.arange(len(after)), state["nearest"][:, c].astype(np.int64)
+        known = (at >= 0)[:, None]
+        part = np.where(state["learnt"][rows, c, after] >= _KNOWN, part[:, None], 0.0)
         height = state["height"][rows, c, at]
         height = height + part * (state["height"][rows, c, after] - height)
-        known = there[:, None]
-        return np.where(known, height, 0.0), np.where(known, state["learnt"][rows, c, at], np.inf)
+        doubt = 1.0 / (state["learnt"][rows, c, at] + _PRIOR)
+        return np.where(known, height, 0.0), np.where(known, doubt, 0.0)
+
+    @staticmethod
+    def _late(c: int, state: Columns) -> tuple[Ints, Bools, Floats]:
+        """Devices that have signals which follow a context late; of these [D, S] which do, and [D, P, S] how much of what they
+        follow was spent at each point.
+        """
+        lagging = (state["lag"][:, :, c] > 0) | (state["lag_part"][:, :, c] > 0)
+        late = np.nonzero(lagging.any(axis=1))[0]
+        lag, part = state["lag"][late, :, c].astype(np.int64), state["lag_part"][late, :, c, None]
+        shares, rows = state["share"][:, c], late[:, None]
+        share: Floats = (1.0 - part) * shares[rows, lag] + part * shares[rows, lag + 1]
+        return late, lagging[late], share.transpose(0, 2, 1)
 
     @staticmethod
     def _place(c: int, apart: Floats, slope: Floats, state: Columns) -> None:
@@ -188,6 +254,7 @@ class Curves:
             state["times"][new, c, at] = _BARELY
             state["learnt"][new, c, at] = 0.0
             state["spent"][new, c, at] = 0.0
+            state["share"][new, c, :, at] = 0.0
             nearest[far] = _away(c, now, state)[far].argmin(axis=1)
         state["nearest"][:, c] = np.where(np.isfinite(now), nearest, -1)
 
@@ -222,3 +289,5 @@ def _unite(c: int, devices: Ints, apart: Floats, state: Columns) -> None:
     for field in ("learnt", "times", "spent"):
         state[field][devices, c, one] += state[field][devices, c, other]
         state[field][devices, c, other] = 0.0
+    state["share"][devices, c, :, one] += state["share"][devices, c, :, other]
+    state["share"][devices, c, :, other] = 0.0

@@ -14,6 +14,8 @@ of its usual value, added up.
 """
 _LEAST = 0.25
 """The spread of the smoothed rest is at least this share, in variance, of what independent values would have."""
+_GUESSED = 0.5
+"""That the smoothed rest spreads as widely as the rest itself is a guess, and weighs as much as this share of the smoothing."""
 _MOST = 3.0
 """A rest beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
 
@@ -35,13 +37,17 @@ class Rest:
     threshold: spreads that are abnormal. floor: [S] the least spread by the signals' ranges, in their units.
     """
 
-    def __init__(self, name: str, threshold: float, floor: Floats) -> None:
-        """name: of the explanation, before each field of the state."""
-        self._threshold, self._floor = threshold, floor
-        fields = ("met", "value", "weight", "scatter", "rest", "spread")
+    def __init__(self, name: str, threshold: float, floor: Floats, recent: float = 1.0) -> None:
+        """name: of the explanation, before each field of the state. recent: how many times as much the spread now counts as all
+        before it, since an explanation that is still being learnt leaves more at first than it will.
+        """
+        self._threshold, self._floor, self._recent = threshold, floor, recent
+        fields = ("met", "value", "weight", "scatter", "rest", "spread", "deviation")
         # met: ticks in which the signal was explained. value: smoothed a little. weight: ticks learnt, at most the memory.
         # scatter: usual variance of what is not explained. rest: that, smoothed: what is judged. spread: its usual variance.
-        self._met, self._value, self._weight, self._scatter, self._rest, self._spread = (f"{name}_{f}" for f in fields)
+        # deviation: of the rest, as last judged.
+        names = [f"{name}_{f}" for f in fields]
+        self._met, self._value, self._weight, self._scatter, self._rest, self._spread, self._deviation = names
         self.layout: Layout = {f"{name}_{f}": Field(shape=floor.shape) for f in fields}
 
     def value(self, state: Columns) -> Floats:
@@ -62,6 +68,11 @@ class Rest:
     def scatter(self, state: Columns) -> Floats:
         """[D, S] the usual variance of what is left before it is smoothed."""
         found: Floats = state[self._scatter]
+        return found
+
+    def deviation(self, state: Columns) -> Floats:
+        """[D, S] what `judge` found last."""
+        found: Floats = state[self._deviation]
         return found
 
     def first(self, state: Columns) -> Bools:
@@ -89,6 +100,10 @@ class Rest:
         left = np.clip(state[self._value] - expected, -most, most)
         state[self._rest] += np.where(started, share(age, smooth) * (left - state[self._rest]), 0.0)
 
+    def judge(self, width: Floats, ready: Bools, state: Columns) -> None:
+        """Finds the signed deviation of the rest, 1 at the threshold; NaN where it is not `ready`, [D, S]."""
+        state[self._deviation] = np.where(ready, state[self._rest] / (self._threshold * width), np.nan)
+
     def width(self, usual: Floats, smooth: Floats, state: Columns, unsure: Floats | float = 0.0) -> Floats:
         """[D, S] the usual spread of the rest. usual: [D, S] the signals' usual values. unsure: how much less certain the
         explanation is now than usual, as a variance.
@@ -99,19 +114,25 @@ class Rest:
         width += least_spread(self._floor, size, _OWN_FLOOR) + _RELATIVE_FLOOR * np.abs(usual)
         return width
 
-    def trusted(self, trust: Floats, memory: Floats, state: Columns) -> Floats:
-        """[D, S] the share that a tick which is trusted so much has in what is learnt."""
-        state[self._weight] = np.minimum(state[self._weight] + trust, memory)
-        step: Floats = np.minimum(trust / np.maximum(state[self._weight], 1.0), 1.0)
-        return step
+    def count(self, trust: Floats, memory: Floats, state: Columns) -> None:
+        """Counts a tick as learnt from, as far as it is trusted, [D, S]."""
+        state[self._weight] = np.minimum(state[self._weight] + trust, self._recent * memory)
 
-    def learn(self, step: Floats, expected: Floats, smooth: Floats, state: Columns) -> None:
-        """Moves what spread is usual. step: [D, S] what `trusted` gave."""
+    def learn(self, trust: Floats, expected: Floats, smooth: Floats, state: Columns) -> None:
+        """Moves what spread is usual. trust: [D, S] how far a tick that was counted is trusted."""
+        weight = state[self._weight]
         left = state[self._value] - expected
+        step = np.minimum(self._recent * trust / np.maximum(weight, 1.0), 1.0)
         state[self._scatter] += step * (left**2 - state[self._scatter])
         # Until it is learnt, the smoothed rest is taken to spread as widely as the rest itself.
+        step = np.minimum(self._recent * trust / np.maximum(weight - _GUESSED * smooth, 1.0), 1.0)
         moved = state[self._spread] + step * (state[self._rest] ** 2 - state[self._spread])
-        state[self._spread] = np.where(state[self._weight] > smooth, moved, state[self._scatter])
+        state[self._spread] = np.where(weight > smooth, moved, state[self._scatter])
+
+    def begin(self, anew: Bools, state: Columns) -> None:
+        """Learns what is left anew where the explanation is another one."""
+        for field in (self._weight, self._rest):
+            state[field] = np.where(anew, 0.0, state[field])
 
     def settle(self, new: Bools, state: Columns) -> None:
         """What is left becomes nothing where it was made the new normal."""

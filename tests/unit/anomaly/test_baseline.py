@@ -254,6 +254,35 @@ def test_what_a_context_makes_of_a_signal_may_be_a_curve() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_what_follows_its_context_late_is_held_against_what_should_have_come_of_it(seed: int) -> None:
+    """A condenser that takes half a day to warm: by the load at the moment it may be anything between 20 and 50 degrees."""
+    random = np.random.default_rng(seed)
+    load = np.repeat(random.choice([5.0, 15.0, 25.0, 35.0], 200), random.integers(4, 24, 200))[:1500]
+    heat = np.empty(1500)
+    heat[0] = 20.0
+    for hour in range(1, 1500):
+        heat[hour] = heat[hour - 1] + (20 + load[hour] - heat[hour - 1]) / 10
+    values = np.stack([load, random.normal(500, 5, 1500), heat + random.normal(0, 0.4, 1500)], axis=1)
+    kind = parse(LOADED, "heat_pump.yaml")
+    assert opened(kind, values) == []
+    values[1000:, 2] += np.linspace(0, 16, 500).clip(max=8)
+    first = opened(kind, values)[0]
+    assert (first.component, 1000 < at(first) < 1300) == ("condenser", True)
+    evidence = first.evidence[0]
+    assert (evidence.signal, evidence.direction) == ("heat", "high")
+    assert evidence.normal_high is not None
+    assert evidence.normal_high < evidence.seen
+
+
+def test_a_guess_of_the_spread_is_soon_forgotten() -> None:
+    """What a young device is judged by is not much wider than what an old one is."""
+    values = noise(700)
+    values[200:, 0] += np.linspace(0, 10, 500).clip(max=1.5)
+    young = opened(profile(), values)
+    assert [finding.component for finding in young] == ["rotor"]
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_a_context_that_only_wanders_hides_no_fault(seed: int) -> None:
     """The room gets warmer for weeks while the compressor wears: that explains nothing, whatever curve would fit."""
     random = np.random.default_rng(seed)
