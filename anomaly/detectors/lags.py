@@ -17,10 +17,12 @@ _BETTER = 0.7
 """And where it leaves less than this share, in variance, of what is left by the one that is believed."""
 _NEAR = 1.0
 """But one that is no farther from it than from one of them to the next is believed where it leaves less at all."""
+_WORTH = 1e-4
+"""Where so small a share of what others leave is left, in variance, nothing is to be gained."""
 _OFTEN = 8
 """That is looked at after every so many ticks."""
 _WEIGHTS = (1.0 / LAGS).astype(np.float32)
-_NOTHING = np.float32(1e-30)
+_NOTHING = 1e-30
 _MEASURED = ("lag_times", "lag_mean", "lag_var", "lag_beside", "lag_with", "lag_left", "lag_leave")
 
 Found = tuple[int, int, int, float]
@@ -82,7 +84,9 @@ class Lags:
     @staticmethod
     def _look(devices: Ints, due: Bools, state: Columns) -> Iterable[Found]:
         """Believes another lag where it explains more by far. due: [D, S] of the devices, which signals to look at."""
-        var, beside, along, leave = (state[f][devices] for f in ("lag_var", "lag_beside", "lag_with", "lag_leave"))
+        fields = ("lag_var", "lag_beside", "lag_with", "lag_leave")
+        # Products of variances are beyond what the state's numbers hold.
+        var, beside, along, leave = (state[field][devices].astype(np.float64) for field in fields)
         between = _Between(var, beside, along, leave[..., None])
         parts = between.best()
         left, slope = between.left(parts)
@@ -92,12 +96,13 @@ class Lags:
         own, _ = between.left(np.broadcast_to(state["lag_part"][devices][..., None], parts.shape))
         own = np.take_along_axis(np.where(known, own, 0.0), now, axis=3)[..., 0]
         ratio = np.take_along_axis(left, best, axis=3)[..., 0] / np.maximum(own, _NOTHING)
+        due = due[:, :, None] & (own > _WORTH * leave)
         # Of several contexts one at a time: what the others leave changes by it.
-        found = due[:, :, None] & (ratio < _BETTER) & (ratio == ratio.min(axis=2, keepdims=True))
+        found = due & (ratio < _BETTER) & (ratio == ratio.min(axis=2, keepdims=True))
         # A lag that is believed is followed as it shows more clearly.
         place = best[..., 0] + np.take_along_axis(parts, best, axis=3)[..., 0]
         believed = state["lag"][devices] + state["lag_part"][devices]
-        near = (believed > 0) & (np.abs(place - believed) <= _NEAR) & (ratio < 1.0) & due[:, :, None]
+        near = (believed > 0) & (np.abs(place - believed) <= _NEAR) & (ratio < 1.0) & due
         d, s, c = np.nonzero(found | near)
         state["lag"][devices[d], s, c] = best[d, s, c, 0]
         state["lag_part"][devices[d], s, c] = parts[d, s, c, best[d, s, c, 0]]

@@ -51,6 +51,16 @@ def test_what_follows_at_once_or_not_at_all_or_the_other_way_has_no_lag() -> Non
         assert found(says, left)[0] == 0
 
 
+def test_nothing_is_looked_for_where_nothing_is_left() -> None:
+    """A signal that never moves, one that follows to the last digit, and numbers of any size."""
+    says = loads(600, 9)
+    for size in (0.0, 1.0, 1e12):
+        place, state = found(size * says, size * 3 * says)
+        assert place == 0
+        assert float(state["lag_times"][0, 0]) == 600
+    assert 2 ** found(1e12 * says, 1e12 * late(says, 8))[0] == pytest.approx(8, rel=0.15)
+
+
 def test_what_little_is_known_of_shows_no_lag() -> None:
     """Two things that move slowly go together for a while, whatever they have to do with each other."""
     says = loads(90, 5)
