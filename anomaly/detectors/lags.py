@@ -19,8 +19,8 @@ _NEAR = 1.0
 """But one that is no farther from it than from one of them to the next is believed where it leaves less at all."""
 _WORTH = 1e-4
 """Where so small a share of what others leave is left, in variance, nothing is to be gained."""
-_OFTEN = 8
-"""That is looked at after every so many ticks."""
+_OFTEN, _AT_ONCE = 16, 2048
+"""That is looked at after every so many ticks, of so many devices at once."""
 _WEIGHTS = (1.0 / LAGS).astype(np.float32)
 _NOTHING = 1e-30
 _MEASURED = ("lag_times", "lag_mean", "lag_var", "lag_beside", "lag_with", "lag_left", "lag_leave")
@@ -69,17 +69,20 @@ class Lags:
         state["lag_left"] += step * left_away
         weighed, keep = step[..., None] * away, 1.0 - step
         state["lag_mean"] += weighed
-        for field, products in (
-            ("lag_leave", step * left_away**2),
-            ("lag_var", weighed * away),
-            ("lag_beside", weighed[..., :-1] * away[..., 1:]),
-            ("lag_with", weighed * left_away[..., None]),
+        state["lag_leave"] += step * left_away**2
+        state["lag_leave"] *= keep
+        keep = keep[..., None]
+        for field, one, other in (
+            ("lag_beside", weighed[..., :-1], away[..., 1:]),
+            ("lag_var", weighed, away),
+            ("lag_with", weighed, left_away[..., None]),
         ):
-            state[field] += products
-            state[field] *= keep if field == "lag_leave" else keep[..., None]
+            state[field] += one * other
+            state[field] *= keep
         due = (times // _OFTEN > before // _OFTEN) & (times >= _ENOUGH)
         devices = np.nonzero(due.any(axis=1))[0]
-        return self._look(devices, due[devices], state) if len(devices) else ()
+        parts = (devices[first : first + _AT_ONCE] for first in range(0, len(devices), _AT_ONCE))
+        return [found for part in parts for found in self._look(part, due[part], state)]
 
     @staticmethod
     def _look(devices: Ints, due: Bools, state: Columns) -> Iterable[Found]:
