@@ -113,8 +113,7 @@ def met(
     # A device that nobody judged yet brings its whole past by itself.
     strange = [d for d in new if d not in restored.get(FailureModel.name, ()) and seen[d]]
     if known.judge.model is not None and strange:
-        back = LOOK_BACK * known.judge.profile.horizon
-        caught_up(connection, known, {d: until[d] for d in strange}, seen, back, horizon)
+        caught_up(connection, known, {d: until[d] for d in strange}, seen, horizon)
     gone = [device for device in new if (device, EPISODES) in other]
     closing = {device: moment(until[device]) for device in gone}
     return store.open_findings(connection, gone, closing) if gone and not known.prefix else []
@@ -236,14 +235,13 @@ def covering(connection: Connection, first: Times, until: Times, horizon: Horizo
     return store.checkpoints(connection, {d: max(at, until[d] - horizon.far) for d, at in first.items()})
 
 
-def caught_up(
-    connection: Connection, known: Known, until: Times, seen: Mapping[int, int], back: timedelta, horizon: Horizon
-) -> None:
+def caught_up(connection: Connection, known: Known, until: Times, seen: Mapping[int, int], horizon: Horizon) -> None:
     """Shows a model what is stored of the last time of devices that were judged before it came. seen: up to which
     transaction each one's events were looked at; those that came since are in the window that is judged next.
     """
     devices = list(until)
-    starts = {device: end - back // timedelta(microseconds=1) for device, end in until.items()}
+    back = LOOK_BACK * known.judge.profile.horizon // timedelta(microseconds=1)
+    starts = {device: end - back for device, end in until.items()}
     found = window(connection, known, starts, until, dict.fromkeys(until, 0), horizon, upto=seen)
     at = known.at(devices)
     part = known.state.take(at)
@@ -258,6 +256,5 @@ def shown_anew(connection: Connection, known: Known, until: Times, horizon: Hori
     devices, name = list(until), FailureModel.name
     at = known.at(devices)
     known.state.put(at, State({name: known.judge.fresh(len(devices)).parts[name]}))
-    back = LOOK_BACK * known.judge.profile.horizon
-    caught_up(connection, known, until, dict.fromkeys(devices, horizon.seen), back, horizon)
+    caught_up(connection, known, until, dict.fromkeys(devices, horizon.seen), horizon)
     store.save_states(connection, known.packed(known.state.take(at), devices, range(len(devices))))

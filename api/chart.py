@@ -27,7 +27,8 @@ def facts(
     findings: newest first. readings: the newest of each signal; a signal without one is left out.
     """
     measured = {reading["signal"] for reading in readings}
-    order = [*(profile.signals if profile else ()), *sorted(measured)]
+    declared = profile.signals if profile else {}
+    order = [*declared, *sorted(measured)]
     known = [signal for signal in dict.fromkeys(order) if signal in measured]
     worst = views.worst(findings)
     telling = worst["evidence"].get("signals", []) if worst else []
@@ -40,8 +41,8 @@ def facts(
                 "name": signal,
                 "title": names.signal(signal),
                 "unit": names.unit(signal),
-                "interval": _interval(profile, signal),
-                "mode": _is_mode(profile, signal),
+                "interval": declared[signal].interval.total_seconds() if signal in declared else None,
+                "mode": signal in declared and declared[signal].role is Role.MODE,
                 "normal": bands.get(signal),
             }
             for signal in known
@@ -64,16 +65,6 @@ def facts(
             if event["kind"] in _MARKED
         ],
     }
-
-
-def _interval(profile: Profile | None, signal: str) -> float | None:
-    known = profile.signals.get(signal) if profile else None
-    return known.interval.total_seconds() if known else None
-
-
-def _is_mode(profile: Profile | None, signal: str) -> bool:
-    known = profile.signals.get(signal) if profile else None
-    return known is not None and known.role is Role.MODE
 
 
 def _ms(time: datetime) -> int:

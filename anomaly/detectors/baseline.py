@@ -254,7 +254,7 @@ class Baseline:
             self._by_curve.begin(anew, state)
         trust = self._trust(self._by_line, state)
         self._by_line.count(trust, memory, state)
-        step = np.minimum(trust / np.maximum(self._by_line.weight(state), 1.0), 1.0)
+        step = self._by_line.step(trust, state)
         self._line.learn(self._by_line.value(state), step, self._by_line.first(state), state)
         self._settle(state, np.nan_to_num(deviation), memory)
         self._line.regress(state)

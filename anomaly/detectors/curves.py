@@ -5,7 +5,7 @@ modes of operation, a turbine's power over the wind.
 import numpy as np
 
 from anomaly.detector import Columns, Field, Layout
-from anomaly.detectors.lags import LAGS, Lags
+from anomaly.detectors.lags import LAGS, WEIGHTS, Lags
 from telemetry.window import Bools, Floats, Ints
 
 POINTS = 12
@@ -26,7 +26,6 @@ _COMPARED = 20
 """So many values must have been foretold by both."""
 RECENT = 2.0
 """What curves leave now counts so many times as much as all before: they get better for long, and a lag is found late."""
-_WEIGHTS = (1.0 / LAGS).astype(np.float32)
 _BARELY = 1e-9
 """A point that no tick was spent at yet."""
 
@@ -206,9 +205,9 @@ class Curves:
         at, after = at[there], after[there]
         part = np.where(state["times"][there, c, after] >= _KNOWN, part[there], 0.0)[:, None]
         shares = state["share"][:, c]
-        shares *= 1.0 - _WEIGHTS[:, None]
-        shares[there, :, at] += (1.0 - part) * _WEIGHTS
-        shares[there, :, after] += part * _WEIGHTS
+        shares *= 1.0 - WEIGHTS[:, None]
+        shares[there, :, at] += (1.0 - part) * WEIGHTS
+        shares[there, :, after] += part * WEIGHTS
 
     @staticmethod
     def _at_once(c: int, after: Ints, part: Floats, state: Columns) -> tuple[Floats, Floats]:

@@ -21,7 +21,8 @@ _WORTH = 1e-4
 """Where so small a share of what others leave is left, in variance, nothing is to be gained."""
 _OFTEN, _AT_ONCE = 16, 2048
 """That is looked at after every so many ticks, of so many devices at once."""
-_WEIGHTS = (1.0 / LAGS).astype(np.float32)
+WEIGHTS = (1.0 / LAGS).astype(np.float32)
+"""What a tick weighs in each of these means."""
 _NOTHING = 1e-30
 _MEASURED = ("lag_times", "lag_mean", "lag_var", "lag_beside", "lag_with", "lag_left", "lag_leave")
 
@@ -53,7 +54,7 @@ class Lags:
 
     def follow(self, says: Floats, state: Columns) -> None:
         """Takes [D, S, C] what each context says of each signal at once."""
-        state["lag_says"] += (says.astype(np.float32)[..., None] - state["lag_says"]) * _WEIGHTS
+        state["lag_says"] += (says.astype(np.float32)[..., None] - state["lag_says"]) * WEIGHTS
 
     def learn(self, left: Floats, trust: Floats, memory: Floats, state: Columns) -> Iterable[Found]:
         """Takes [D, S, C] what the other contexts leave of each signal. trust: [D, S] how far it is to be learnt from. memory:

@@ -43,7 +43,7 @@ class Rest:
         """
         self._threshold, self._floor, self._recent = threshold, floor, recent
         fields = ("met", "value", "weight", "scatter", "rest", "spread", "deviation")
-        # met: ticks in which the signal was explained. value: smoothed a little. weight: ticks learnt, at most the memory.
+        # met: ticks in which the signal was explained. value: smoothed a little. weight: ticks learnt, at most `recent` memories.
         # scatter: usual variance of what is not explained. rest: that, smoothed: what is judged. spread: its usual variance.
         # deviation: of the rest, as last judged.
         names = [f"{name}_{f}" for f in fields]
@@ -118,12 +118,15 @@ class Rest:
         """Counts a tick as learnt from, as far as it is trusted, [D, S]."""
         state[self._weight] = np.minimum(state[self._weight] + trust, self._recent * memory)
 
+    def step(self, trust: Floats, state: Columns) -> Floats:
+        """[D, S] the share that a tick which was counted, and is trusted so much, has in what is learnt."""
+        return np.minimum(self._recent * trust / np.maximum(state[self._weight], 1.0), 1.0)
+
     def learn(self, trust: Floats, expected: Floats, smooth: Floats, state: Columns) -> None:
         """Moves what spread is usual. trust: [D, S] how far a tick that was counted is trusted."""
         weight = state[self._weight]
         left = state[self._value] - expected
-        step = np.minimum(self._recent * trust / np.maximum(weight, 1.0), 1.0)
-        state[self._scatter] += step * (left**2 - state[self._scatter])
+        state[self._scatter] += self.step(trust, state) * (left**2 - state[self._scatter])
         # Until it is learnt, the smoothed rest is taken to spread as widely as the rest itself.
         step = np.minimum(self._recent * trust / np.maximum(weight - _GUESSED * smooth, 1.0), 1.0)
         moved = state[self._spread] + step * (state[self._rest] ** 2 - state[self._spread])

@@ -7,7 +7,7 @@ const DAY = 24 * HOUR;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const COLOURS = 6;
 const MOST_UNITS = 2;
-const MODE = "mode"; // The role of a signal, and the scale of all that have it, whatever their unit.
+const MODE = "mode"; // The scale of all signals that are modes, whatever their unit.
 const EXPAND_NULLS = 2; // uPlot's number for it.
 const WHOLE = Array.from({ length: 24 }, (_, at) => [1, 2, 5][at % 3] * 10 ** Math.floor(at / 3));
 
@@ -142,11 +142,10 @@ async function fetchTable(url, signal, from, to, points) {
   const longest = Math.max(3 * (signal.interval ?? 0), 2.5 * bucket) || Infinity;
   const table = [[], [], [], []];
   table.bucket = bucket;
-  const isMode = columns.role === MODE;
-  const rows = bucket && !isMode ? [columns.mean, columns.greatest, columns.least] : [columns.value, columns.value, columns.value];
+  const rows = bucket && !signal.mode ? [columns.mean, columns.greatest, columns.least] : [columns.value, columns.value, columns.value];
   // A mode holds from its time on until the next, before silence for one interval; anything else is in the middle of its bucket.
-  const middle = isMode ? 0 : bucket / 2;
-  const held = isMode ? Math.max(signal.interval ?? 0, bucket) : 0;
+  const middle = signal.mode ? 0 : bucket / 2;
+  const held = signal.mode ? Math.max(signal.interval ?? 0, bucket) : 0;
   let before = Infinity;
   columns.time.forEach((time, at) => {
     const x = time / 1000 + middle;
