@@ -18,14 +18,15 @@ signals:
   efficiency: {title: Efficiency, unit: /, range: [0, 9], interval: 5min, component: compressor}
 components: {compressor: {title: Compressor}}
 """
-# By the minute of the day: hot water in the morning, off at night, else heating for 40 minutes of an hour, with a defrost of
-# 10 minutes each third hour. It was silent for seven hours.
+# By the minute of a day in which it is 03:59 now, whatever the hour: hot water in the morning, off at night, else heating for
+# 40 minutes of an hour, with a defrost of 10 minutes each third hour. It was silent for seven hours.
 _READINGS = """
 WITH said AS (
     SELECT t, CASE WHEN minute BETWEEN 360 AND 409 THEN 2 WHEN minute < 240 THEN 0
                    WHEN minute %% 180 < 10 THEN 4 WHEN minute %% 60 < 40 THEN 1 ELSE 0 END AS mode
     FROM generate_series(%(now)s - %(history)s, %(now)s - interval '1 minute', interval '5 minutes') t,
-         LATERAL (SELECT extract(hour FROM t AT TIME ZONE 'UTC') * 60 + extract(minute FROM t) AS minute) day
+         LATERAL (SELECT timestamp '2000-01-01 03:59' - (%(now)s - t) AS day) story,
+         LATERAL (SELECT extract(hour FROM day) * 60 + extract(minute FROM day) AS minute) at
     WHERE t NOT BETWEEN %(now)s - interval '20 hours' AND %(now)s - interval '13 hours'
 )
 INSERT INTO reading (series_id, time, received_at, value, quality)
