@@ -23,7 +23,7 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 
 from anomaly.judge import Judge, State  # noqa: E402
-from benchmarks import finding_delay, peers, pumps  # noqa: E402
+from benchmarks import answers, finding_delay, peers, pumps  # noqa: E402
 from benchmarks.services import Timescale  # noqa: E402
 from telemetry import window  # noqa: E402
 
@@ -85,6 +85,7 @@ def measure(size: Size) -> dict[str, Any]:
         "sklearn_loop_ratio": round(statistics.median(a / b for a, b in zip(ours, loop, strict=True)), 1),
         "river_readings_per_s": round(statistics.median(river)),
         "sklearn_loop_readings_per_s": round(statistics.median(loop)),
+        "model_ratio": answers.ratios(size.peer_s),
         **delay(size.live_s),
         "rounds": size.rounds,
         "machine": platform.platform(),
@@ -166,6 +167,8 @@ def show(figures: dict[str, Any]) -> None:
         f"{'IsolationForest by device':28}{figures['sklearn_loop_readings_per_s']:>12,} readings/s,"
         f" ours x{figures['sklearn_loop_ratio']}"
     )
+    for rows, ratio in figures["model_ratio"].items():
+        print(f"{'a model, ' + rows + ' devices at once':36}x{ratio} of what scikit-learn answers")
     print(f"{'state':28}{figures['bytes_per_device']:>12,} bytes a device; peak of the process {figures['peak_mb']} MB")
     if "finding_skipped" in figures:
         print(f"finding delay not measured: {figures['finding_skipped']}")

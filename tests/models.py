@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from anomaly import registry
 from anomaly.drift import Drift, SignalDrift
 from anomaly.learning.features import Features, Vocabulary
+from anomaly.learning.forest import Forest
 from anomaly.learning.model import ComponentModel, Model, Quantiles, Remaining, hash_of
 from core.database import Database
 from core.profile import Profile, Profiles
@@ -37,9 +38,11 @@ def small_model(
     random = np.random.default_rng(1)
     rows = random.normal(size=(200, len(features.names))).astype(np.float32)
     horizon = profile.horizon / profile.tick
-    lives = HistGradientBoostingRegressor(max_iter=2).fit(rows, np.clip(rows[:, 0] * horizon, 0, horizon))
+    texts = np.zeros(rows.shape[1], dtype=bool)
+    fit = HistGradientBoostingRegressor(max_iter=2).fit(rows, np.clip(rows[:, 0] * horizon, 0, horizon))
+    lives = Forest.of(fit, rows, texts)
     own = ComponentModel(
-        members=(HistGradientBoostingClassifier(max_iter=2).fit(rows, rows[:, 0] > 1),),
+        members=(Forest.of(HistGradientBoostingClassifier(max_iter=2).fit(rows, rows[:, 0] > 1), rows, texts),),
         slope=1.0,
         intercept=0.0,
         limit=limit,

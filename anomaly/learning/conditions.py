@@ -3,9 +3,9 @@ learnt from healthy time of a whole fleet. Models then see each value as it woul
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
@@ -33,6 +33,7 @@ _BEYOND = 2.0
 """A context is followed as far as so many of its spreads beyond what was seen."""
 _ROUNDS = 2
 """Kinds and slopes are found by turns: so often."""
+_NAMES = ("contexts", "signals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,14 +160,15 @@ class Conditions:
             slope=slope,
         )
 
-    def told(self) -> dict[str, object]:
-        """As plain lists and arrays, to be stored."""
-        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
+    def told(self) -> dict[str, list[Any]]:
+        """As plain lists, to be stored."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: list(part) if name in _NAMES else part.tolist() for name, part in parts.items()}
 
     @classmethod
-    def of(cls, told: dict[str, object]) -> Self:
+    def of(cls, told: Mapping[str, list[Any]]) -> Self:
         """From what `told` gave."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})  # type: ignore[arg-type]
+        return cls(**{name: tuple(part) if name in _NAMES else np.array(part) for name, part in told.items()})  # type: ignore[arg-type]
 
 
 def _trimmed(columns: Floats) -> Floats:

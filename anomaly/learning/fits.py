@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from anomaly.learning.examples import Examples
 from anomaly.learning.features import Matrix
+from anomaly.learning.forest import Forest
 from anomaly.learning.model import Quantiles
 from telemetry.window import Bools, Floats
 
@@ -20,23 +21,26 @@ LARGE: Mapping[str, Any] = {"max_leaf_nodes": 8, "max_iter": 160, "min_samples_l
 _TOGETHER = 8
 """Ticks before one failure are no examples of their own: a leaf holds as many as lead up to so many failures."""
 _REST: dict[str, Any] = {
-    "learning_rate": 0.1,
+    "learning_rate": 0.05,
     "max_leaf_nodes": 8,
-    "max_iter": 80,
+    "max_features": 0.4,
     "min_samples_leaf": 40,
     "l2_regularization": 2.0,
 }
+_STEPS, _STEPS_OF_BAND = 400, 160
+"""The middle gains by ever more steps on devices it did not know; the band gets narrower by them than lives are certain."""
 
 
 def chance(
     examples: Examples, component: int, shown: Bools, reach: float, size: Mapping[str, Any], texts: Bools, seed: int
-) -> HistGradientBoostingClassifier:
+) -> Forest:
     """A classifier of the ticks that are within reach of a failure, learnt from those of the examples that it is shown, [N]."""
     near = examples.remaining[shown, component] <= reach
     together = {"min_samples_leaf": max(20, round(_TOGETHER * reach))}
+    rows = _told(examples.rows[shown])
     # Small steps over some of the features at a time. Without weights, which boosting takes several times as long with:
     # calibration brings the drawing of examples back in.
-    return HistGradientBoostingClassifier(
+    fit = HistGradientBoostingClassifier(
         categorical_features=_categories(texts),
         learning_rate=0.05,
         max_features=0.4,
@@ -44,7 +48,8 @@ def chance(
         early_stopping=False,
         random_state=seed,
         **{**together, **size},
-    ).fit(_told(examples.rows[shown]), near)
+    ).fit(rows, near)
+    return Forest.of(fit, rows, texts)
 
 
 def rest(examples: Examples, component: int, devices: Bools, horizon: float, texts: Bools, seed: int) -> Quantiles:
@@ -63,13 +68,11 @@ def rest(examples: Examples, component: int, devices: Bools, horizon: float, tex
         random_state=seed,
         **_REST,
     )
-    # Small steps over some of the features at a time make the band a quarter narrower; the mean gains nothing by them.
-    careful = {"learning_rate": 0.05, "max_iter": 160, "max_features": 0.4}
-    low = kind(loss="quantile", quantile=0.1, **careful).fit(rows, ticks)
+    low = kind(loss="quantile", quantile=0.1, max_iter=_STEPS_OF_BAND).fit(rows, ticks)
     # The mean stands for the median: boosting finds it far better, since the median's gradient is a sign alone.
-    middle = kind(loss="squared_error").fit(rows, ticks)
-    high = kind(loss="quantile", quantile=0.9, **careful).fit(rows, ticks)
-    return Quantiles(low, middle, high)
+    middle = kind(loss="squared_error", max_iter=_STEPS).fit(rows, ticks)
+    high = kind(loss="quantile", quantile=0.9, max_iter=_STEPS_OF_BAND).fit(rows, ticks)
+    return Quantiles(*(Forest.of(fit, rows, texts) for fit in (low, middle, high)))
 
 
 def _categories(texts: Bools) -> Bools | None:

@@ -1,52 +1,44 @@
 """A model that was learnt from known failures: for each component the chance that it fails within the horizon, and how long
 it still has. What `anomaly.learning.training` makes, what the detector `failure_model` judges by, and what is stored.
 
-It is stored by skops, which rebuilds only the classes named here, and never runs what it reads.
+It is stored as numbers and texts alone: nothing of it can be run.
 """
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
+import msgspec
 import numpy as np
-import skops.io
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from skops.io.exceptions import UntrustedTypesFoundException
-from threadpoolctl import ThreadpoolController
+from treelite import TreeliteError
 
 from anomaly.learning import features
 from anomaly.learning.conditions import Conditions
 from anomaly.learning.features import Matrix, Vocabulary
+from anomaly.learning.forest import Forest, PackedForest
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.window import Floats
 
-_TRUSTED = [
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.utils.validation.check_array",
-    "functools.partial",
-]
-"""What is inside scikit-learn's boosting that skops does not know by itself: its trees, and that with attributes that are
-texts it looks its input through by a partial of `check_array`. skops holds what a partial calls to this list too.
-"""
-_THREADS = ThreadpoolController()
-"""A model answers in one thread: several wait for each other at each of its trees, five times longer on a busy machine."""
 _LEAST = 1e-6
 """A chance is never taken to be nearer to 0 or 1 than this."""
+_MOST = float(np.log((1.0 - _LEAST) / _LEAST))
+"""So log odds are never beyond this."""
 _ROOT = 0.25
 """Of the odds: scores then grow in even steps from unlikely to certain."""
-_FORMAT = 2
+_FORMAT = 3
 """Of what is stored. A model that was stored in another is not used."""
 
 
 class Quantiles(NamedTuple):
     """What estimates the 10 % quantile, the middle and the 90 % quantile of the time to failure in ticks."""
 
-    p10: HistGradientBoostingRegressor
-    p50: HistGradientBoostingRegressor
-    p90: HistGradientBoostingRegressor
+    p10: Forest
+    p50: Forest
+    p90: Forest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +65,7 @@ class ComponentModel:
     which on it is an alarm. remaining: None where too few lives are known.
     """
 
-    members: tuple[HistGradientBoostingClassifier, ...]
+    members: tuple[Forest, ...]
     slope: float
     intercept: float
     limit: float
@@ -116,17 +108,15 @@ class Model:
         return replace(self, components=components)
 
 
-def together(members: Sequence[HistGradientBoostingClassifier], rows: Matrix) -> Floats:
+def together(members: Sequence[Forest], rows: Matrix) -> Floats:
     """[N] the mean of the members' log odds of a failure, before calibration."""
-    with _THREADS.limit(limits=1, user_api="openmp"):
-        odds: Floats = np.mean([log_odds(member.predict_proba(rows)[:, 1]) for member in members], axis=0)
+    odds: Floats = np.mean([np.clip(member.ask(rows), -_MOST, _MOST) for member in members], axis=0)
     return odds
 
 
 def estimates(members: Sequence[Quantiles], rows: Matrix) -> Floats:
     """[3, N] the mean of what the members say of the time to failure in ticks: 10 % quantile, middle, 90 % quantile."""
-    with _THREADS.limit(limits=1, user_api="openmp"):
-        found: Floats = np.mean([[q.predict(rows) for q in member] for member in members], axis=0)
+    found: Floats = np.mean([[q.ask(rows) for q in member] for member in members], axis=0)
     return found
 
 
@@ -164,71 +154,95 @@ def hash_of(profile: Profile) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class _Remaining(msgspec.Struct, frozen=True):
+    members: list[tuple[PackedForest, PackedForest, PackedForest]]
+    margin: float
+
+
+class _Component(msgspec.Struct, frozen=True):
+    members: list[PackedForest]
+    calibration: tuple[float, float, float]
+    remaining: _Remaining | None
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """A model as it is stored."""
+
+    version: str
+    profile: str
+    profile_hash: str
+    horizon: float
+    codes: list[str]
+    attributes: dict[str, list[str]]
+    usual: list[list[float]]
+    factor: float
+    conditions: dict[str, list[Any]] | None
+    card: dict[str, Any]
+    components: dict[str, _Component]
+
+
 def dumps(model: Model) -> bytes:
     """The model as bytes."""
-    told = {
-        "version": model.version,
-        "profile": model.profile,
-        "profile_hash": model.profile_hash,
-        "horizon": model.horizon,
-        "codes": list(model.vocabulary.codes),
-        "attributes": {name: list(texts) for name, texts in model.vocabulary.attributes.items()},
-        "usual": model.usual,
-        "factor": model.factor,
-        "conditions": None if model.conditions is None else model.conditions.told(),
-        "card": dict(model.card),
-        "components": {
-            name: {
-                "members": list(own.members),
-                "calibration": [own.slope, own.intercept, own.limit],
-                "remaining": None
-                if own.remaining is None
-                else {"members": [list(member) for member in own.remaining.members], "margin": own.remaining.margin},
-            }
-            for name, own in model.components.items()
-        },
-    }
-    packed: bytes = skops.io.dumps(told)
-    return packed
+    components = {}
+    for name, own in model.components.items():
+        rest = own.remaining
+        quantiles = [] if rest is None else [(q.p10.packed(), q.p50.packed(), q.p90.packed()) for q in rest.members]
+        components[name] = _Component(
+            members=[member.packed() for member in own.members],
+            calibration=(own.slope, own.intercept, own.limit),
+            remaining=None if rest is None else _Remaining(members=quantiles, margin=rest.margin),
+        )
+    stored = _Stored(
+        version=model.version,
+        profile=model.profile,
+        profile_hash=model.profile_hash,
+        horizon=model.horizon,
+        codes=list(model.vocabulary.codes),
+        attributes={name: list(texts) for name, texts in model.vocabulary.attributes.items()},
+        usual=model.usual.tolist(),
+        factor=model.factor,
+        conditions=None if model.conditions is None else model.conditions.told(),
+        card=dict(model.card),
+        components=components,
+    )
+    return zlib.compress(msgspec.msgpack.encode(stored))
 
 
 def loads(packed: bytes, sha256: str) -> Model:
-    """The model that `dumps` packed. Raises InvalidInput when the bytes are not those whose hash was stored, or hold
-    anything that no model is made of.
-    """
+    """The model that `dumps` packed. Raises InvalidInput when the bytes are not those whose hash was stored, or are no model."""
     if hashlib.sha256(packed).hexdigest() != sha256:
         raise InvalidInput("a stored model is not what was stored: its hash differs; train it again")
     try:
-        told = skops.io.loads(packed, trusted=_TRUSTED)
-    except UntrustedTypesFoundException as error:
-        raise InvalidInput(f"a stored model holds what no model is made of, and was not loaded: {error}") from error
-    components = {}
-    for name, own in told["components"].items():
-        slope, intercept, limit = own["calibration"]
-        rest = own["remaining"]
-        components[name] = ComponentModel(
-            members=tuple(own["members"]),
-            slope=slope,
-            intercept=intercept,
-            limit=limit,
-            remaining=None
-            if rest is None
-            else Remaining(members=tuple(Quantiles(*member) for member in rest["members"]), margin=rest["margin"]),
-        )
-    # Models that were stored before there were any have none.
-    conditions = told.get("conditions")
-    vocabulary = Vocabulary(
-        codes=tuple(told["codes"]), attributes={name: tuple(texts) for name, texts in told["attributes"].items()}
-    )
+        told = msgspec.msgpack.decode(zlib.decompress(packed), type=_Stored)
+        components = {name: _component(own) for name, own in told.components.items()}
+    except (zlib.error, msgspec.DecodeError, TreeliteError) as error:
+        raise InvalidInput(f"a stored model is of another kind than models are now; train it again: {error}") from error
     return Model(
-        version=told["version"],
-        profile=told["profile"],
-        profile_hash=told["profile_hash"],
-        horizon=told["horizon"],
-        vocabulary=vocabulary,
-        usual=told["usual"],
+        version=told.version,
+        profile=told.profile,
+        profile_hash=told.profile_hash,
+        horizon=told.horizon,
+        vocabulary=Vocabulary(
+            codes=tuple(told.codes), attributes={name: tuple(texts) for name, texts in told.attributes.items()}
+        ),
+        usual=np.array(told.usual, dtype=np.float32),
         components=components,
-        card=told["card"],
-        factor=told["factor"],
-        conditions=None if conditions is None else Conditions.of(conditions),
+        card=told.card,
+        factor=told.factor,
+        conditions=None if told.conditions is None else Conditions.of(told.conditions),
+    )
+
+
+def _component(own: _Component) -> ComponentModel:
+    slope, intercept, limit = own.calibration
+    remaining = None
+    if own.remaining is not None:
+        members = tuple(Quantiles(*map(Forest.unpacked, member)) for member in own.remaining.members)
+        remaining = Remaining(members=members, margin=own.remaining.margin)
+    return ComponentModel(
+        members=tuple(map(Forest.unpacked, own.members)),
+        slope=slope,
+        intercept=intercept,
+        limit=limit,
+        remaining=remaining,
     )

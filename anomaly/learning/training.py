@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from anomaly.learning.conditions import Conditions
 from anomaly.learning.examples import Examples, foreseen, known_enough, lives
 from anomaly.learning.features import Features, Vocabulary
 from anomaly.learning.fits import LARGE, SMALL, chance, rest, targets
+from anomaly.learning.forest import Forest
 from anomaly.learning.model import ComponentModel, Model, Quantiles, Remaining, estimates, hash_of, together
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints
@@ -56,7 +56,7 @@ class _Design(NamedTuple):
         return unknown
 
 
-Member = tuple[_Design, HistGradientBoostingClassifier]
+Member = tuple[_Design, Forest]
 Members = tuple[Member, ...]
 
 

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 
 from anomaly.judge import Judge
-from benchmarks import detection, peers, pumps
+from benchmarks import answers, detection, peers, pumps
 
 
 def test_its_fleet_is_judged_by_all_detectors_and_stays_healthy() -> None:
@@ -40,3 +40,7 @@ def test_a_larger_fleet_is_measured_with_copies() -> None:
 def test_peers_answer() -> None:
     assert peers.river_readings_per_s(0.05) > 0
     assert peers.sklearn_readings_per_s(0.05) > 0
+
+
+def test_a_model_answers_beside_scikit_learn() -> None:
+    assert all(ratio > 0 for ratio in answers.ratios(0.01).values())
