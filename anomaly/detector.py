@@ -110,6 +110,14 @@ def least_spread(of_range: Floats | float, size: Floats, share: float) -> Floats
     return np.where(size > 0, np.minimum(of_range, share * size), of_range)
 
 
+def total(values: Floats) -> Floats:
+    """The sum along the last axis where that is short, which numpy takes ten times as long for."""
+    found = np.zeros(values.shape[:-1])
+    for at in range(values.shape[-1]):
+        found += values[..., at]
+    return found
+
+
 def fresh(layout: Layout, devices: int) -> Columns:
     """The state of devices that were never seen."""
     return {name: np.full((devices, *f.shape), f.start, dtype=f.dtype) for name, f in layout.items()}

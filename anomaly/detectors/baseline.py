@@ -63,7 +63,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline

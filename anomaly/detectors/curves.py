@@ -4,7 +4,7 @@ modes of operation, a turbine's power over the wind.
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout
+from anomaly.detector import Columns, Field, Layout, total
 from anomaly.detectors.lags import LAGS, WEIGHTS, Lags
 from telemetry.window import Bools, Floats, Ints
 
@@ -28,6 +28,8 @@ RECENT = 2.0
 """What curves leave now counts so many times as much as all before: they get better for long, and a lag is found late."""
 _BARELY = 1e-9
 """A point that no tick was spent at yet."""
+_FADING = np.tile(1.0 - WEIGHTS, (POINTS, 1))
+"""[P, L] what is left of a share after a tick."""
 
 
 class Curves:
@@ -52,7 +54,7 @@ class Curves:
             "point": Field(shape=(c, POINTS)),  # mean context there
             "times": Field(shape=(c, POINTS)),  # ticks spent there, at most the memory; 0 is no point
             "spent": Field(shape=(c, POINTS), dtype="<f4"),  # share of the last ticks that were spent there
-            "share": Field(shape=(c, len(LAGS), POINTS), dtype="<f4"),  # by each lag that there may be
+            "share": Field(shape=(c, POINTS, len(LAGS)), dtype="<f4"),  # by each lag that there may be
             "height": Field(shape=(c, POINTS, s), dtype="<f4"),  # what is added to what is common
             "learnt": Field(shape=(c, POINTS, s), dtype="<f4"),  # values learnt there, at most the memory
             "common": Field(shape=(s,)),
@@ -94,7 +96,7 @@ class Curves:
                 doubt[late] = np.where(lagging, (share**2 / learnt).sum(axis=1), doubt[late])
             unsure += doubt
         self._lags.follow(at_once, state)
-        state["told"], state["unsure"] = state["common"] + state["says"].sum(axis=2), unsure
+        state["told"], state["unsure"] = state["common"] + total(state["says"]), unsure
         return state["told"], unsure <= _SURE
 
     def believed(self, state: Columns) -> Bools:
@@ -203,22 +205,21 @@ class Curves:
         state["spent"][:, c] *= (1.0 - 1.0 / last)[:, None]
         state["spent"][there, c, at[there]] += 1.0 / last[there]
         at, after = at[there], after[there]
-        part = np.where(state["times"][there, c, after] >= _KNOWN, part[there], 0.0)[:, None]
+        beyond = np.where(state["times"][there, c, after] >= _KNOWN, part[there], 0.0).astype(np.float32)[:, None]
         shares = state["share"][:, c]
-        shares *= 1.0 - WEIGHTS[:, None]
-        shares[there, :, at] += (1.0 - part) * WEIGHTS
-        shares[there, :, after] += part * WEIGHTS
+        shares *= _FADING
+        shares[there, at] += (1.0 - beyond) * WEIGHTS
+        shares[there, after] += beyond * WEIGHTS
 
     @staticmethod
     def _at_once(c: int, after: Ints, part: Floats, state: Columns) -> tuple[Floats, Floats]:
         """[D, S] the height of a curve in the present context, and its variance, in variances of single values."""
-        rows, at = np.arange(len(after)), state["nearest"][:, c].astype(np.int64)
+        at = state["nearest"][:, c].astype(np.int64)
         known = (at >= 0)[:, None]
-        part = np.where(state["learnt"][rows, c, after] >= _KNOWN, part[:, None], 0.0)
-        height = state["height"][rows, c, at]
-        height = height + part * (state["height"][rows, c, after] - height)
-        doubt = 1.0 / (state["learnt"][rows, c, at] + _PRIOR)
-        return np.where(known, height, 0.0), np.where(known, doubt, 0.0)
+        height, learnt = (_of(state[field], c, at) for field in ("height", "learnt"))
+        part = np.where(_of(state["learnt"], c, after) >= _KNOWN, part[:, None], 0.0)
+        height += part * (_of(state["height"], c, after) - height)
+        return np.where(known, height, 0.0), np.where(known, 1.0 / (learnt + _PRIOR), 0.0)
 
     @staticmethod
     def _late(c: int, state: Columns) -> tuple[Ints, Bools, Floats]:
@@ -228,15 +229,16 @@ class Curves:
         lagging = (state["lag"][:, :, c] > 0) | (state["lag_part"][:, :, c] > 0)
         late = np.nonzero(lagging.any(axis=1))[0]
         lag, part = state["lag"][late, :, c].astype(np.int64), state["lag_part"][late, :, c, None]
-        shares, rows = state["share"][:, c], late[:, None]
-        share: Floats = (1.0 - part) * shares[rows, lag] + part * shares[rows, lag + 1]
-        return late, lagging[late], share.transpose(0, 2, 1)
+        shares, lag = state["share"][late, c], lag[:, None]
+        less, more = (np.take_along_axis(shares, at, axis=2) for at in (lag, lag + 1))
+        part = part[:, None, :, 0]
+        return late, lagging[late], (1.0 - part) * less + part * more
 
     @staticmethod
     def _place(c: int, apart: Floats, slope: Floats, state: Columns) -> None:
         """Finds the point that each device's context is nearest to, a new one where all are farther than [D] `apart`."""
         now = state["now"][:, c]
-        away = _away(c, now, state)
+        away = _away(now, state["point"][:, c], state["times"][:, c])
         nearest = away.argmin(axis=1)
         far = np.nonzero(np.isfinite(now) & (away[np.arange(len(now)), nearest] > apart))[0]
         if len(far):
@@ -244,7 +246,7 @@ class Curves:
             if len(full):
                 _unite(c, full, apart, state)
             new = far[(state["times"][far, c] == 0).any(axis=1)]
-            beside = _away(c, now, state)[new].argmin(axis=1)
+            beside = _nearest(new, c, state)
             at = np.argmax(state["times"][new, c] == 0, axis=1)
             first = (state["times"][new, c] == 0).all(axis=1)[:, None]
             along = (now[new] - state["point"][new, c, beside])[:, None] * slope[new]
@@ -253,16 +255,31 @@ class Curves:
             state["times"][new, c, at] = _BARELY
             state["learnt"][new, c, at] = 0.0
             state["spent"][new, c, at] = 0.0
-            state["share"][new, c, :, at] = 0.0
-            nearest[far] = _away(c, now, state)[far].argmin(axis=1)
+            state["share"][new, c, at] = 0.0
+            nearest[far] = _nearest(far, c, state)
         state["nearest"][:, c] = np.where(np.isfinite(now), nearest, -1)
 
 
-def _away(c: int, now: Floats, state: Columns) -> Floats:
-    """[D, P] how far each point of a curve is from the context [D]."""
-    used = (state["times"][:, c] > 0) & np.isfinite(now)[:, None]
-    away: Floats = np.where(used, np.abs(state["point"][:, c] - now[:, None]), np.inf)
+def _of(column: Floats, c: int, at: Ints) -> Floats:
+    """[D, S] one point [D] of each device's curve, of a column [D, C, P, S]; numpy takes rows of a matrix soonest."""
+    devices, contexts, points, signals = column.shape
+    rows = (np.arange(devices) * contexts + c) * points + at
+    found: Floats = column.reshape(devices * contexts * points, signals).take(rows, axis=0)
+    return found
+
+
+def _away(now: Floats, point: Floats, times: Floats) -> Floats:
+    """[D, P] how far each point of a curve is from the context [D], NaN where that is not known. point, times: [D, P]."""
+    away: Floats = np.abs(point - now[:, None])
+    away[times <= 0] = np.inf
     return away
+
+
+def _nearest(devices: Ints, c: int, state: Columns) -> Ints:
+    """The point of a curve that the context of each of some devices is nearest to."""
+    away = _away(*(state[field][devices, c] for field in ("now", "point", "times")))
+    nearest: Ints = away.argmin(axis=1)
+    return nearest
 
 
 def _unite(c: int, devices: Ints, apart: Floats, state: Columns) -> None:
@@ -288,5 +305,5 @@ def _unite(c: int, devices: Ints, apart: Floats, state: Columns) -> None:
     for field in ("learnt", "times", "spent"):
         state[field][devices, c, one] += state[field][devices, c, other]
         state[field][devices, c, other] = 0.0
-    state["share"][devices, c, :, one] += state["share"][devices, c, :, other]
-    state["share"][devices, c, :, other] = 0.0
+    state["share"][devices, c, one] += state["share"][devices, c, other]
+    state["share"][devices, c, other] = 0.0

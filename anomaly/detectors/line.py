@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout
+from anomaly.detector import Columns, Field, Layout, total
 from telemetry.window import Bools, Floats
 
 _RIDGE = 0.005
@@ -38,7 +38,7 @@ class Line:
 
     def expected(self, state: Columns, context: Floats | None = None) -> Floats:
         """[D, S] what the signals should be, in the present context or in [D, C] another."""
-        expected: Floats = state["mean_y"] + (state["slope"] * self._away(state, context)).sum(axis=2)
+        expected: Floats = state["mean_y"] + total(state["slope"] * self._away(state, context))
         return expected
 
     def usual(self, state: Columns) -> Floats:
@@ -52,7 +52,7 @@ class Line:
         scatter: [D, S] of the signals around it. independent: [D, S] values that it was learnt from.
         """
         own = np.diagonal(state["var_c"], axis1=2, axis2=3) + self._ridge
-        unsure: Floats = (scatter[:, :, None] * self._away(state) ** 2 / (independent[:, :, None] * own)).sum(axis=2)
+        unsure: Floats = scatter / independent * total(self._away(state) ** 2 / own)
         return unsure
 
     def learn(self, values: Floats, step: Floats, first: Bools, state: Columns) -> None:
@@ -62,15 +62,18 @@ class Line:
         known = np.isfinite(state["context"])[:, None, :]
         away_c = self._away(state)
         first = first[:, :, None] & known
-        state["mean_c"] += np.where(first, away_c, step[:, :, None] * away_c)
-        away_c = np.where(first, 0.0, away_c)
+        if first.any():
+            state["mean_c"] += np.where(first, away_c, 0.0)
+            away_c = np.where(first, 0.0, away_c)
+        moved = step[:, :, None] * away_c
+        state["mean_c"] += moved
         away_y = values - state["mean_y"]
         state["mean_y"] += step * away_y
         keep = 1.0 - step
-        state["cov"] = keep[:, :, None] * (state["cov"] + (step * away_y)[:, :, None] * away_c)
-        state["var_c"] = keep[:, :, None, None] * (
-            state["var_c"] + step[:, :, None, None] * away_c[:, :, :, None] * away_c[:, :, None, :]
-        )
+        state["cov"] += moved * away_y[:, :, None]
+        state["cov"] *= keep[:, :, None]
+        state["var_c"] += moved[:, :, :, None] * away_c[:, :, None, :]
+        state["var_c"] *= keep[:, :, None, None]
 
     def slope(self, state: Columns) -> Floats:
         """[D, S, C] by how much a signal moves as a context moves by one."""
@@ -84,7 +87,7 @@ class Line:
     def regress(self, state: Columns) -> None:
         """One Gauss-Seidel sweep of the ridge regression; the slopes follow as the moments move."""
         for j, ridge in enumerate(self._ridge):
-            others = (state["slope"] * state["var_c"][:, :, j, :]).sum(axis=2)
+            others = total(state["slope"] * state["var_c"][:, :, j, :])
             own = state["var_c"][:, :, j, j]
             explained = others - state["slope"][:, :, j] * own
             state["slope"][:, :, j] = (state["cov"][:, :, j] - explained) / (own + ridge)
@@ -93,5 +96,6 @@ class Line:
     def _away(state: Columns, context: Floats | None = None) -> Floats:
         """[D, S, C] how far the context is from what each signal was learnt in; 0 where the context is not known."""
         now = (state["context"] if context is None else context)[:, None, :]
-        away: Floats = np.where(np.isfinite(now), now - state["mean_c"], 0.0)
-        return away
+        away: Floats = now - state["mean_c"]
+        known = np.isfinite(now)
+        return away if known.all() else np.where(known, away, 0.0)
