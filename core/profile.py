@@ -15,16 +15,13 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from core import units
+from core.detection import Baseline, Detectors, Sensors
 from core.duration import Duration
 from core.errors import InvalidProfile, NotFound
+from core.part import NAME, Name, Part
 
 SHIPPED = Path(__file__).parent / "profiles"
 LANGUAGES = ("en", "de")
-
-_NAME = r"^[a-z][a-z0-9_]*$"
-
-
-Name = Annotated[str, Field(pattern=_NAME)]
 
 
 def _text(value: object) -> object:
@@ -59,11 +56,7 @@ class Role(StrEnum):
     MODE = "mode"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Signal(_Part):
+class Signal(Part):
     """A measured quantity. `range` is what the sensor can give (outside it: a quality mark), in `unit`."""
 
     title: Words
@@ -84,13 +77,13 @@ class Signal(_Part):
         return self
 
 
-class Component(_Part):
+class Component(Part):
     """A part that can fail."""
 
     title: Words
 
 
-class Playbook(_Part):
+class Playbook(Part):
     """What is said and done about a failure mode: cause for the engineer, words and self-help for the customer."""
 
     cause: str
@@ -99,7 +92,7 @@ class Playbook(_Part):
     parts: tuple[str, ...] = ()
 
 
-class FailureMode(_Part):
+class FailureMode(Part):
     """A way in which a component fails, and how it shows: signal -> `high` or `low` against its normal band.
 
     symptoms: what it is recognised by. consequences: what it drags along later; that does not help to recognise it, but
@@ -114,133 +107,18 @@ class FailureMode(_Part):
     playbook: Playbook | None = None
 
 
-class Limit(_Part):
-    """An alarm limit of one signal (ISA-18.2): it is exceeded for `on_delay` before it counts, and is back by
-    `deadband` for `off_delay` before it is over. `high`, `low` and `deadband` are in the signal's unit; `rate` is in that unit
-    an hour, from one measured tick to the next: above 0 it must not rise faster, below 0 not fall faster.
-    """
-
-    signal: Name
-    failure_mode: Name
-    high: float | None = None
-    low: float | None = None
-    rate: float | None = None
-    deadband: Annotated[float, Field(ge=0)] = 0.0
-    on_delay: Duration = timedelta(0)
-    off_delay: Duration = timedelta(0)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if [self.high, self.low, self.rate].count(None) != 2:
-            raise ValueError("give either high or low or rate")
-        if self.rate == 0:
-            raise ValueError(
-                "rate must not be 0: above 0 it limits how fast the signal rises, below 0 how fast it falls"
-            )
-        return self
-
-
-class Baseline(_Part):
-    """How a device is compared with its own past. A duration that is left out is so many ticks as stands in brackets.
-
-    warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336, or twice the
-    warm-up). smooth: time constant of the value that is held against it (12, of a device older than the horizon up to a quarter
-    of that, and then the memory is 28 times as long). threshold: deviation, in widths of the
-    normal band, that counts as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (a quarter
-    of `smooth`, all of it). drift: whether weak deviations are added up, so that one that lasts is abnormal too.
-    """
-
-    warm_up: Duration | None = None
-    memory: Duration | None = None
-    smooth: Duration | None = None
-    threshold: Annotated[float, Field(gt=0)] = 5.0
-    deadband: Annotated[float, Field(ge=0)] = 1.0
-    on_delay: Duration | None = None
-    off_delay: Duration | None = None
-    drift: bool = False
-
-
-class Surprise(_Part):
-    """How a device is compared with the strangest it has been. A duration that is left out is so many ticks.
-
-    warm_up: measured time before it judges (168 ticks). memory: time constant of what is usual (1,008); records fade by
-    half in eight times that. smooth: time constant of the smoothed views (12). margin: how much of a record counts as
-    abnormal. off_delay: how long nothing more surprising must come for it to be over (48).
-    """
-
-    warm_up: Duration | None = None
-    memory: Duration | None = None
-    smooth: Duration | None = None
-    margin: Annotated[float, Field(ge=1)] = 1.2
-    off_delay: Duration | None = None
-
-
-class Sensors(_Part):
-    """When a sensor is not to be believed, against what its signal did before.
-
-    warm_up: time a signal must be known before it is judged (168 ticks). times: how many times longer than ever it stands still or
-    stays away. noise: how many times its usual steps it jumps about.
-    """
-
-    warm_up: Duration | None = None
-    times: Annotated[float, Field(gt=1)] = 4.0
-    noise: Annotated[float, Field(gt=1)] = 4.0
-
-
-class Correlation(_Part):
-    """How a device's signals are held against each other (PCA: T2 and Q).
-
-    warm_up: time of measured data before it judges. memory: time constant of mean and covariance. smooth: time constant
-    of what is held against them; each by the tick where not given. threshold: spreads of the statistic, beyond its
-    usual size, that count as abnormal. on_delay, off_delay: ticks.
-    """
-
-    warm_up: Duration | None = None
-    memory: Duration | None = None
-    smooth: Duration | None = None
-    threshold: Annotated[float, Field(gt=0)] = 5.0
-    on_delay: Annotated[int, Field(ge=1)] = 1
-    off_delay: Annotated[int, Field(ge=1)] = 3
-
-
-class Fleet(_Part):
-    """How a device is compared with the others of its profile at the same time; needs at least 8 of them.
-
-    warm_up, memory, smooth: as of the baseline, but by the tick where not given. threshold: deviation, in spreads of
-    the device and of the fleet, that counts as abnormal. on_delay, off_delay: ticks.
-    """
-
-    warm_up: Duration | None = None
-    memory: Duration | None = None
-    smooth: Duration | None = None
-    threshold: Annotated[float, Field(gt=0)] = 5.0
-    on_delay: Annotated[int, Field(ge=1)] = 3
-    off_delay: Annotated[int, Field(ge=1)] = 12
-
-
-class Detectors(_Part):
-    """Which detectors judge this profile; a section that is absent switches its detector off."""
-
-    limits: tuple[Limit, ...] = ()
-    sensors: Sensors | None = None
-    baseline: Baseline | None = None
-    surprise: Surprise | None = None
-    correlation: Correlation | None = None
-    fleet: Fleet | None = None
-
-
 def _column(value: object) -> object:
     return {"signal": value} if isinstance(value, str) else value
 
 
-class Column(_Part):
+class Column(Part):
     """Which signal a foreign name is, of a recorded file or a device; `factor` brings its values to the signal's unit."""
 
     signal: Name
     factor: float = 1.0
 
 
-class Profile(_Part):
+class Profile(Part):
     """The model of one kind of device.
 
     lateness: how long judging a tick waits for readings that come out of order. late_within: what comes later than that, up to
@@ -336,7 +214,7 @@ def parse(text: str, file: Path | str) -> Profile:
         if named:
             place = tuple(int(p) if p.isdigit() else p for p in named[1].split("."))
             message = named[2]
-        if first["type"] == "string_pattern_mismatch" and _NAME in message:
+        if first["type"] == "string_pattern_mismatch" and NAME in message:
             message = f"{first['input']!r} is not a name: use a-z, 0-9 and _, a letter first"
         line = next((lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in lines), None)
         raise InvalidProfile(file, line, ".".join(map(str, place)), message) from None

@@ -6,7 +6,8 @@ import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
 from anomaly.detectors.spell import spell
-from core.profile import Limit, Profile
+from core.detection import Limit
+from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
 _FULL = 0.05

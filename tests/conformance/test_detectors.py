@@ -11,7 +11,8 @@ import pytest
 
 from anomaly.detector import Columns, Detector, fresh, pack, unpack
 from anomaly.detectors import REGISTRY, of
-from core.profile import Detectors, Profile, parse
+from core.detection import Detectors
+from core.profile import Profile, parse
 from telemetry.window import Floats, Tick
 
 HOUR = 3_600_000_000

@@ -6,7 +6,8 @@ import pytest
 
 from anomaly.finding import Change, FindingChange
 from anomaly.late import Revision, Seen, Told, checkpoints, reach, revise, seen
-from core.profile import Fleet, Profile, parse
+from core.detection import Fleet
+from core.profile import Profile, parse
 from tests.failing import PROFILE
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
