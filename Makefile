@@ -16,7 +16,7 @@ demo: $(VENV)/installed-demo
 
 test: services $(VENV)/installed-test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

@@ -68,7 +68,9 @@ def show(settings: Settings, profile: str, version: str) -> None:
     console = _console()
     _show_card(console, standing.entry)
     if not standing.fits:
-        console.print("Learnt for another state of its profile: it judges nothing. Train a new one.")
+        console.print(
+            "Learnt for another state of its profile, or by another release: it judges nothing. Train a new one."
+        )
     if standing.record is not None:
         console.print(f"since it went live: {_told(standing.record)}")
     if standing.decision is not None:

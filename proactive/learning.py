@@ -26,7 +26,7 @@ class Learning(StrEnum):
     NOTHING_NEW = "hardly anything was confirmed since the newest model"
     FIRST = "enough failures are confirmed for a first model"
     MORE = "many more failures are confirmed than the newest model knew"
-    OTHER_PROFILE = "the profile changed since the newest model"
+    OTHER_PROFILE = "the profile, or how models are learnt, changed since the newest model"
 
     @property
     def acts(self) -> bool:

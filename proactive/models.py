@@ -113,7 +113,7 @@ class ModelStore:
             entry = registry.find(connection, profile, version)
             if not self._fits(entry):
                 raise Conflict(
-                    f"{profile} {version} was learnt for another state of its profile; train a new one with `forewarn train`"
+                    f"{profile} {version} was learnt for another state of its profile, or by another release; train a new one with `forewarn train`"
                 )
             return self._stage(connection, entry, "live", actor=actor, reason=reason)
 

@@ -39,7 +39,7 @@ class Promotion(StrEnum):
     """What was decided about a shadow."""
 
     OFF = "a shadow goes live by a person's decision alone (FOREWARN_MODEL_PROMOTION is off)"
-    OTHER_PROFILE = "it was learnt for another state of its profile"
+    OTHER_PROFILE = "it was learnt for another state of its profile, or by another release"
     TOO_SHORT = "it has not watched long enough"
     FEW_VERDICTS = "too few tickets with an answer"
     LESS_PRECISE = "it is confirmed less often than what is live"

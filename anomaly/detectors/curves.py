@@ -126,8 +126,8 @@ class Curves:
         left = values - state["told"]
         sure = unsure <= _SURE
         trust = np.where(measured, np.minimum(trust, 1.0), 0.0)
-        self._compare(values - line, left, trust * sure, memory, state)
-        other = self._lags.learn(left[:, :, None] + state["says"], trust * sure, memory, state)
+        compared = trust * sure
+        self._compare(values - line, left, compared, memory, state)
         # What is hardly known is learnt in any case: a new mode is no fault.
         trust = np.where(measured & ~sure, 1.0, trust)
         weighed = trust * left / (1.0 + unsure)
@@ -154,7 +154,8 @@ class Curves:
                 times, 1.0
             )
         anew = np.zeros(trust.shape, dtype=bool)
-        for device, signal, c, gain in other:
+        # Last: the curves learnt this tick by the lags by which they foretold it.
+        for device, signal, c, gain in self._lags.learn(left[:, :, None] + state["says"], compared, memory, state):
             self._stretch(device, signal, c, gain, state)
             anew[device, signal] = True
         state["compared"] = np.where(anew, 0.0, state["compared"])

@@ -1,5 +1,6 @@
 """The judge on made-up signals: what opens, extends and closes a finding, and when."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -185,13 +186,20 @@ def test_a_component_without_failure_modes_is_watched_for_any_deviation() -> Non
     assert opened.evidence[0].direction == "low"
 
 
+@cache
+def worn(seed: int) -> tuple[Floats, list[FindingChange]]:
+    """30 days of three devices of which one wears, and what is found when they are judged at once."""
+    judge = Judge(parse(BASELINE, "box.yaml"))
+    values = quiet(24 * 30, seed=seed, devices=3)
+    values[24 * 15 :, 1, 0] += np.linspace(0, 15, 24 * 15)
+    return values, judge.run(window(values), judge.fresh(3))
+
+
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(1, 24 * 30), max_size=4, unique=True), seed=st.integers(0, 5))
 def test_split_stored_and_restored_it_finds_the_same(cuts: list[int], seed: int) -> None:
     judge = Judge(parse(BASELINE, "box.yaml"))
-    values = quiet(24 * 30, seed=seed, devices=3)
-    values[24 * 15 :, 1, 0] += np.linspace(0, 15, 24 * 15)
-    whole = judge.run(window(values), judge.fresh(3))
+    values, whole = worn(seed)
     parts: list[FindingChange] = []
     state: State = judge.fresh(3)
     for start, end in pairwise(sorted({0, *cuts, len(values)})):
