@@ -15,6 +15,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from anomaly.learning.features import Matrix
 from telemetry.window import Bools, Floats
 
+_MANY, _ALL_CORES = 1000, 0
+"""So many rows, as a backtest asks about, are shared among all cores that OpenMP may use; of fewer, threads wait for each other."""
+
 
 class PackedForest(Struct, frozen=True):
     """A forest as it is stored. met: by column, which texts it met."""
@@ -49,8 +52,8 @@ class Forest:
             if strange.any():
                 rows = rows.copy()
                 rows[strange, column] = np.nan
-        # In one thread: several wait for each other, longest on a busy machine.
-        found: Floats = treelite.gtil.predict(self._trees, rows, nthread=1, pred_margin=True).reshape(len(rows))
+        threads = _ALL_CORES if len(rows) >= _MANY else 1
+        found: Floats = treelite.gtil.predict(self._trees, rows, nthread=threads, pred_margin=True).reshape(len(rows))
         return found
 
     def packed(self) -> PackedForest:
