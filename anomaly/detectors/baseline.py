@@ -132,10 +132,6 @@ class Baseline:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
         smooth = self._smoothing(state)
         self._follow(tick, state, smooth)
-        ready = self._ready(state, smooth)
-        self._by_line.judge(self._width(self._by_line, state, smooth), ready, state)
-        if self._curves is not None:
-            self._by_curve.judge(self._width(self._by_curve, state, smooth), ready, state)
         deviation = self._deviation(state)
         if self._drifts:
             self._add_up(deviation, state, smooth)
@@ -154,7 +150,7 @@ class Baseline:
         return np.maximum(self._memory, self._remembered * smooth)
 
     def _follow(self, tick: Tick, state: Columns, smooth: Floats) -> None:
-        """Moves the running means of the present."""
+        """Moves the running means of the present, and holds what explanations leave against its usual spread."""
         values = np.clip(tick.values, -self._wild, self._wild)
         y, context = values[:, self._columns], values[:, self._contexts]
         seen = np.isfinite(y)
@@ -168,7 +164,10 @@ class Baseline:
         self._line.follow(context, fast(smooth).max(axis=1, keepdims=True, initial=1.0), state)
         expected = self._line.expected(state)
         self._by_line.take(y, seen, age, smooth, state)
-        self._by_line.follow(expected, self._width(self._by_line, state, smooth), seen, age, smooth, state)
+        ready = self._ready(state, smooth)
+        width = self._width(self._by_line, state, smooth)
+        self._by_line.follow(expected, width, seen, age, smooth, state)
+        self._by_line.judge(width, ready, state)
         if self._curves is not None:
             told, sure = self._curves.follow(context, self._line.slope(state), smooth, state)
             explained = seen & sure
@@ -176,6 +175,7 @@ class Baseline:
             self._by_curve.take(y - told, explained, age, smooth, state)
             width = self._width(self._by_curve, state, smooth)
             self._by_curve.follow(_NOTHING, width, explained, age, smooth, state)
+            self._by_curve.judge(width, ready, state)
             step = np.where(self._by_curve.first(state), 1.0, share(age, smooth))
             state["usual"] += np.where(explained, step * (told - state["usual"]), 0.0)
 

@@ -34,6 +34,7 @@ _BEYOND = 2.0
 _ROUNDS = 2
 """Kinds and slopes are found by turns: so often."""
 _NAMES = ("contexts", "signals")
+"""Which parts are names; all others are arrays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ class Forest:
     def ask(self, rows: Matrix) -> Floats:
         """[N] what it says of [N, F] rows: log odds of a classifier, values of a regressor."""
         for column, texts in self._met.items():
-            strange = ~np.isin(rows[:, column], texts)
+            strange = np.isfinite(rows[:, column]) & ~np.isin(rows[:, column], texts)
             if strange.any():
                 rows = rows.copy()
                 rows[strange, column] = np.nan
