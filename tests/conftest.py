@@ -1,5 +1,6 @@
 """The real services that tests run against, each started once a session on a free port."""
 
+import logging
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 
 from cli.embedded import EmbeddedDatabase, MailSink, free_port
 from core.database import Database
@@ -47,6 +49,17 @@ def missing(service: str, why: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{service} is missing: {why}")
     pytest.skip(f"{service} is missing: {why}")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a command sets up of the process's logging ends with its test, as does the stream it writes to."""
+    root = logging.getLogger()
+    before, level = structlog.get_config(), root.level
+    yield
+    structlog.configure(**before)
+    root.setLevel(level)
+    root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

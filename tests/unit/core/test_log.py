@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from core import log
 
@@ -20,3 +21,16 @@ def test_a_secret_never_reaches_the_log(capsys: pytest.CaptureFixture[str]) -> N
         "Authorization": "***",
         "user": "me",
     }
+
+
+def test_a_logger_in_use_follows_when_logging_is_set_up_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = log.get("here")
+    log.configure("INFO", "text")
+    logger.info("as text")
+    assert capsys.readouterr().err.rstrip().endswith("[here]")
+    log.configure("INFO", "json")
+    logger.info("as json")
+    assert json.loads(capsys.readouterr().err)["event"] == "as json"
+    with capture_logs() as said:
+        logger.info("kept")
+    assert [line["event"] for line in said] == ["kept"]
