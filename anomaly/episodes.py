@@ -74,10 +74,13 @@ class Episodes:
 
     def _open(self, scores: Floats, waiting: Bools, e: Columns) -> tuple[tuple[Ints, Ints], Ints]:
         rows = np.nonzero(waiting.any(axis=1))[0]
+        none = np.empty(0, dtype=np.int64)
+        if not len(rows):
+            return (none, none), none
         found: list[tuple[Ints, Ints, Ints]] = []
         # The strongest explanation first; what it explains then waits for as long as it is open.
         ranked = np.argsort(-self.by_mode(scores[rows]), axis=1)
-        for rank in range(ranked.shape[1] if len(rows) else 0):
+        for rank in range(ranked.shape[1]):
             modes = ranked[:, rank]
             explained = (e["open"][rows] & self._explains[:, modes].T).any(axis=1)
             now = waiting[rows, modes] & ~explained
@@ -91,7 +94,6 @@ class Episodes:
             e["began"][row, mode] = e["since"][row, track]
             found.append((row, mode, track))
         if not found:
-            none = np.empty(0, dtype=np.int64)
             return (none, none), none
         row, mode, track = (np.concatenate(column) for column in zip(*found, strict=True))
         order = np.argsort(row, kind="stable")

@@ -44,6 +44,7 @@ def small_model(
     own = ComponentModel(
         members=(Forest.of(HistGradientBoostingClassifier(max_iter=2).fit(rows, rows[:, 0] > 1), rows, texts),),
         slope=1.0,
+        beside=None,
         intercept=0.0,
         limit=limit,
         remaining=Remaining(members=(Quantiles(lives, lives, lives),), margin=1.0),
@@ -55,7 +56,9 @@ def small_model(
         "device_months": 2100.5,
         "failures": 96,
         "budget": 0.1,
-        "components": {name: {"failures": 48, "large": False, "remaining": True} for name in components},
+        "components": {
+            name: {"failures": 48, "large": False, "regression": False, "remaining": True} for name in components
+        },
         "features": list(features.names),
         "figures": FIGURES if figures is None else figures,
     }

@@ -17,6 +17,7 @@ FACTORS: tuple[float, ...] = tuple(2.0 ** (step / 12) for step in range(-40, 49)
 of them the rest is lost: a model's score is a root of the odds, and one step is a quarter more odds.
 """
 LIVE = FACTORS.index(1.0)
+_LEVELS = np.array(FACTORS)
 _NOT_OF_A_COMPONENT = {"silence", "sensor"}
 """Kinds of findings that blame no component: they are no prediction of a failure."""
 
@@ -115,20 +116,29 @@ class Sweep:
         self._score = np.zeros((rows, len(episodes.modes)))
         self._by = np.zeros((rows, len(episodes.modes)), dtype=np.int64)
         self._last = np.zeros(devices, dtype=np.int64)
-        self._factors = np.repeat(np.array(FACTORS), devices)[:, None]
+        self._busy = np.zeros(rows, dtype=bool)
         self._found: list[tuple[Ints, Ints, Ints, Floats, Ints]] = []
 
     def take(self, tick: Tick, scores: Floats) -> None:
         """One tick of the judge: scores [D, K]."""
-        heard = np.tile(tick.heard, len(FACTORS))
-        steps = self._episodes.step(tick.time, heard, np.tile(scores, (len(FACTORS), 1)) / self._factors, self._state)
+        # Where nothing goes on and a score is below a threshold, a tick changes nothing: most are so at most thresholds.
+        highest = np.where(tick.heard, np.fmax.reduce(scores, axis=1, initial=-np.inf), -np.inf)
+        rows = np.nonzero(self._busy | (_LEVELS[:, None] <= highest).ravel())[0]
+        device, level = rows % self._devices, rows // self._devices
+        state = {name: column[rows] for name, column in self._state.items()}
+        steps = self._episodes.step(tick.time, tick.heard[device], scores[device] / _LEVELS[level, None], state)
+        for name, column in state.items():
+            self._state[name][rows] = column
+        self._busy[rows] = (state["run"] > 0).any(axis=1) | state["on"].any(axis=1) | state["open"].any(axis=1)
         # A tick is judged when it is over.
         now = tick.time + self._tick
         self._last = np.where(tick.heard, now, self._last)
-        self._close(*steps.closed, np.full(len(steps.closed[0]), now))
-        self._opened[steps.opened] = now
-        self._by[steps.opened] = steps.opened_by
-        self._score[steps.opened] = scores[steps.opened[0] % self._devices, steps.opened_by]
+        closed, modes = steps.closed
+        self._close(rows[closed], modes, np.full(len(closed), now))
+        opened, modes = steps.opened
+        self._opened[rows[opened], modes] = now
+        self._by[rows[opened], modes] = steps.opened_by
+        self._score[rows[opened], modes] = scores[device[opened], steps.opened_by]
 
     def _close(self, rows: Ints, modes: Ints, ends: Ints) -> None:
         if len(rows):

@@ -86,13 +86,17 @@ def collect(
             features.follow(step, state)
             at = np.nonzero(step.heard & devices)[0]
             remaining = np.full((len(at), len(profile.components)), np.inf)
+            broken = np.zeros(len(at), dtype=bool)
             for row in np.nonzero(failing[at])[0].tolist():
                 for component, times in due[int(at[row])]:
                     following = np.searchsorted(times, end)
                     if following < len(times):
                         remaining[row, component] = (times[following] - end) / tick
+                    if following and end - times[following - 1] <= horizon * tick:
+                        broken[row] |= state["since"][at[row], component] < times[following - 1] // tick
             near: Bools = np.asarray((remaining <= horizon).any(axis=1))
-            kept = near | (chosen.random(len(at)) < share)
+            # What has failed and is not replaced is no healthy example, and leads up to nothing.
+            kept = near | ((chosen.random(len(at)) < share) & ~broken)
             at = at[kept]
             last = watched[at] if until is None else np.minimum(watched[at], until)
             found.append(

@@ -1,6 +1,4 @@
-"""The single fits that a model is put together from: of one component, learnt from some of the devices, by scikit-learn's
-gradient boosting.
-"""
+"""The single fits that a model is put together from: of one component, learnt from some of the devices, by scikit-learn."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from anomaly.learning.examples import Examples
 from anomaly.learning.features import Matrix
 from anomaly.learning.forest import Forest
+from anomaly.learning.logistic import Logistic, Scale
 from anomaly.learning.model import Quantiles
 from telemetry.window import Bools, Floats
 
@@ -27,6 +26,8 @@ _REST: dict[str, Any] = {
     "min_samples_leaf": 40,
     "l2_regularization": 2.0,
 }
+_STRENGTH = 0.1
+"""How much weights of a regression may say. By the ticks before one failure, which are no examples of their own."""
 _STEPS, _STEPS_OF_BAND = 400, 160
 """The middle gains by ever more steps on devices it did not know; the band gets narrower by them than lives are certain."""
 
@@ -50,6 +51,12 @@ def chance(
         **{**together, **size},
     ).fit(rows, near)
     return Forest.of(fit, rows, texts)
+
+
+def beside(examples: Examples, component: int, shown: Bools, reach: float, scale: Scale) -> Logistic:
+    """A logistic regression of the same."""
+    near = examples.remaining[shown, component] <= reach
+    return Logistic.learn(scale, examples.rows[shown], near, _STRENGTH / reach)
 
 
 def rest(examples: Examples, component: int, devices: Bools, horizon: float, texts: Bools, seed: int) -> Quantiles:

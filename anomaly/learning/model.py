@@ -19,6 +19,7 @@ from anomaly.learning import features
 from anomaly.learning.conditions import Conditions
 from anomaly.learning.features import Matrix, Vocabulary
 from anomaly.learning.forest import Forest, PackedForest
+from anomaly.learning.logistic import Logistic, PackedLogistic
 from core.errors import InvalidInput
 from core.profile import Profile
 from telemetry.window import Floats
@@ -29,7 +30,7 @@ _MOST = float(np.log((1.0 - _LEAST) / _LEAST))
 """So log odds are never beyond this."""
 _ROOT = 0.25
 """Of the odds: scores then grow in even steps from unlikely to certain."""
-_FORMAT = 3
+_FORMAT = 4
 """Of what is stored. A model that was stored in another is not used."""
 
 
@@ -61,19 +62,24 @@ class Remaining:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentModel:
-    """The model of one component. slope, intercept: the calibration of the mean of its members' log odds. limit: the chance from
-    which on it is an alarm. remaining: None where too few lives are known.
+    """The model of one component. slope, intercept: the calibration of the mean of its members' log odds. beside: what is added
+    to that; None where it tells nothing more. limit: the chance from which on it is an alarm. remaining: None where too few
+    lives are known.
     """
 
     members: tuple[Forest, ...]
     slope: float
+    beside: Logistic | None
     intercept: float
     limit: float
     remaining: Remaining | None
 
     def chance(self, rows: Matrix) -> Floats:
         """[N] the calibrated chance of a failure within the horizon."""
-        chance: Floats = 1.0 / (1.0 + np.exp(-(self.slope * together(self.members, rows) + self.intercept)))
+        odds = self.slope * together(self.members, rows) + self.intercept
+        if self.beside is not None:
+            odds += self.beside.ask(rows)
+        chance: Floats = 1.0 / (1.0 + np.exp(-np.clip(odds, -_MOST, _MOST)))
         return chance
 
     def score(self, rows: Matrix) -> Floats:
@@ -108,7 +114,7 @@ class Model:
         return replace(self, components=components)
 
 
-def together(members: Sequence[Forest], rows: Matrix) -> Floats:
+def together(members: Sequence[Forest | Logistic], rows: Matrix) -> Floats:
     """[N] the mean of the members' log odds of a failure, before calibration."""
     odds: Floats = np.mean([np.clip(member.ask(rows), -_MOST, _MOST) for member in members], axis=0)
     return odds
@@ -161,6 +167,7 @@ class _Remaining(msgspec.Struct, frozen=True):
 
 class _Component(msgspec.Struct, frozen=True):
     members: list[PackedForest]
+    beside: PackedLogistic | None
     calibration: tuple[float, float, float]
     remaining: _Remaining | None
 
@@ -189,6 +196,7 @@ def dumps(model: Model) -> bytes:
         quantiles = [] if rest is None else [(q.p10.packed(), q.p50.packed(), q.p90.packed()) for q in rest.members]
         components[name] = _Component(
             members=[member.packed() for member in own.members],
+            beside=None if own.beside is None else own.beside.packed(),
             calibration=(own.slope, own.intercept, own.limit),
             remaining=None if rest is None else _Remaining(members=quantiles, margin=rest.margin),
         )
@@ -242,6 +250,7 @@ def _component(own: _Component) -> ComponentModel:
     return ComponentModel(
         members=tuple(map(Forest.unpacked, own.members)),
         slope=slope,
+        beside=None if own.beside is None else Logistic.unpacked(own.beside),
         intercept=intercept,
         limit=limit,
         remaining=remaining,

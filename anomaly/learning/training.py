@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -15,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 
 from anomaly.learning.conditions import Conditions
 from anomaly.learning.examples import Examples, foreseen, known_enough, lives
-from anomaly.learning.features import Features, Vocabulary
-from anomaly.learning.fits import LARGE, SMALL, chance, rest, targets
+from anomaly.learning.features import Features, Matrix, Vocabulary
+from anomaly.learning.fits import LARGE, SMALL, beside, chance, rest, targets
 from anomaly.learning.forest import Forest
+from anomaly.learning.logistic import Logistic, Scale
 from anomaly.learning.model import ComponentModel, Model, Quantiles, Remaining, estimates, hash_of, together
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints
@@ -38,6 +39,8 @@ _REACHES = (1 / 2, 1 / 4, 1 / 8)
 """How early signs show differs, and few failures do not say how early: members look within all of the horizon or a share of it,
 and speak together.
 """
+_WORTH = 0.05
+"""A regression speaks beside the trees where that makes healthy time that looks as bad as a failure rarer by a twentieth."""
 _ENOUGH = 60_000
 """Healthy ticks that a member is shown."""
 _INSIDE = 0.8
@@ -56,8 +59,8 @@ class _Design(NamedTuple):
         return unknown
 
 
-Member = tuple[_Design, Forest]
-Members = tuple[Member, ...]
+Members = tuple[tuple[_Design, Forest], ...]
+_Fit = TypeVar("_Fit", Quantiles, Logistic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,8 @@ def learn(
     # Members of the same design are shown the same, whichever component they are of.
     healthy: Bools = np.asarray((examples.remaining > horizon).all(axis=1))
     shown = {own: _shown(examples, own, healthy, fold_of, seed) for own in {own for at in known for own in designs[at]}}
+    usual = _usual(examples.rows[healthy], texts)
+    scale = Scale.of(examples.rows[healthy], usual, texts)
 
     # One pool for all of it: the examples are handed to the workers once.
     with Parallel(n_jobs=jobs) as run:
@@ -126,16 +131,23 @@ def learn(
         large = [at for at, own in tried.items() if _better(worth(at, own), worth(at, members[at]))]
         others = fitted({at: [own for own in designs[at] if own not in farthest] for at in large}, LARGE)
         members |= {at: tried[at] + others[at] for at in large}
+        plain = run(delayed(beside)(examples, at, shown[own], horizon, scale) for at in known for own in farthest)
         rests = run(
             delayed(rest)(examples, at, ~own.knows_not(fold_of), own.reach, texts, seed)
             for at in enough
             for own in farthest
         )
-    lasting = {at: rests[first : first + FOLDS] for first, at in zip(range(0, len(rests), FOLDS), enough, strict=True)}
+    lasting = {at: tuple(rests[FOLDS * n : FOLDS * (n + 1)]) for n, at in enumerate(enough)}
+    straight = {at: tuple(plain[FOLDS * n : FOLDS * (n + 1)]) for n, at in enumerate(known)}
     parts: list[dict[str, ComponentModel]] = [{} for _ in range(FOLDS + 1)]
     card: dict[str, Any] = {}
     for at in known:
-        slope, intercept = _calibrated(examples, at, horizon, _unknown(examples, fold_of, members[at]))
+        trees = _unknown(examples, fold_of, members[at])
+        regression = _unknown(examples, fold_of, tuple(zip(farthest, straight[at], strict=True)))
+        slope, weight, intercept = _calibrated(examples, at, horizon, trees, regression)
+        gained = foreseen(examples, at, slope * trees + weight * regression, horizon, lead, tick)
+        if weight and np.mean(gained - foreseen(examples, at, trees, horizon, lead, tick)) < _WORTH:
+            slope, weight, intercept = _calibrated(examples, at, horizon, trees)
         margin = _margin(examples, at, horizon, fold_of, lasting[at]) if at in enough else 0.0
         # All of them judge new devices, and those that did not know a device judge that.
         for part, fold in zip(parts, (None, *range(FOLDS)), strict=True):
@@ -143,23 +155,17 @@ def learn(
             part[names[at]] = ComponentModel(
                 members=tuple(chosen),
                 slope=slope,
+                beside=Logistic.mean(_not_knowing(straight[at], fold), weight) if weight else None,
                 intercept=intercept,
                 limit=0.5,
-                remaining=Remaining(
-                    members=tuple(lasting[at]) if fold is None else _not_knowing(lasting[at], fold), margin=margin
-                )
-                if at in enough
-                else None,
+                remaining=Remaining(members=_not_knowing(lasting[at], fold), margin=margin) if at in enough else None,
             )
-        card[names[at]] = {"failures": lives_of[at], "large": at in large, "remaining": at in enough}
-    rows = examples.rows[healthy]
-    with warnings.catch_warnings():
-        # A feature that is never known has no usual value, and needs none.
-        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
-        usual = np.nanquantile(rows, (0.05, 0.5, 0.95), axis=0).astype(np.float32)
-    for text in np.nonzero(texts)[0].tolist():
-        places, ticks = np.unique(rows[np.isfinite(rows[:, text]), text], return_counts=True)
-        usual[:, text] = places[np.argmax(ticks)] if len(places) else np.nan
+        card[names[at]] = {
+            "failures": lives_of[at],
+            "large": at in large,
+            "regression": bool(weight),
+            "remaining": at in enough,
+        }
     models = [
         Model(
             version="",
@@ -177,6 +183,18 @@ def learn(
     return Learnt(model=models[0], folds=tuple(models[1:]), fold_of=fold_of)
 
 
+def _usual(rows: Matrix, texts: Bools) -> Matrix:
+    """[3, F] the 5 %, 50 % and 95 % quantile of [N, F] numbers of healthy time; of texts the most usual."""
+    with warnings.catch_warnings():
+        # A feature that is never known has no usual value, and needs none.
+        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
+        usual: Matrix = np.nanquantile(rows, (0.05, 0.5, 0.95), axis=0).astype(np.float32)
+    for text in np.nonzero(texts)[0].tolist():
+        places, ticks = np.unique(rows[np.isfinite(rows[:, text]), text], return_counts=True)
+        usual[:, text] = places[np.argmax(ticks)] if len(places) else np.nan
+    return usual
+
+
 def _shown(examples: Examples, design: _Design, healthy: Bools, fold_of: Ints, seed: int) -> Bools:
     """[N] what a member learns from: all that leads up to failures of the devices it may know, and as much of healthy time as is
     enough. Of more, each member is shown ticks drawn for itself, so together they know nearly all.
@@ -188,9 +206,9 @@ def _shown(examples: Examples, design: _Design, healthy: Bools, fold_of: Ints, s
     return there
 
 
-def _not_knowing(members: Sequence[Quantiles], fold: int) -> tuple[Quantiles, ...]:
-    """Those that did not know the devices of a fold."""
-    return tuple(member for member, folds in zip(members, _NEXT, strict=True) if fold in folds)
+def _not_knowing(members: Sequence[_Fit], fold: int | None) -> tuple[_Fit, ...]:
+    """Those that did not know the devices of a fold; all for devices that none knew."""
+    return tuple(member for member, folds in zip(members, _NEXT, strict=True) if fold is None or fold in folds)
 
 
 def _reaches(horizon: float, lead: float) -> list[float]:
@@ -230,7 +248,7 @@ def _folds(examples: Examples, horizon: float, devices: int) -> Ints:
     return fold
 
 
-def _unknown(examples: Examples, fold_of: Ints, members: Sequence[Member]) -> Floats:
+def _unknown(examples: Examples, fold_of: Ints, members: Sequence[tuple[_Design, Forest | Logistic]]) -> Floats:
     """[N] the log odds of each example by the members that did not know its device."""
     odds = np.full(len(examples.device), np.nan)
     for fold in range(FOLDS):
@@ -241,12 +259,20 @@ def _unknown(examples: Examples, fold_of: Ints, members: Sequence[Member]) -> Fl
     return odds
 
 
-def _calibrated(examples: Examples, component: int, horizon: float, odds: Floats) -> tuple[float, float]:
-    """Slope and intercept that make the log odds of models that did not know the device right (Platt)."""
+def _calibrated(
+    examples: Examples, component: int, horizon: float, trees: Floats, regression: Floats | None = None
+) -> tuple[float, float, float]:
+    """What the log odds of trees and of a regression count, and an intercept, so that together they are right (Platt, with two
+    that are stacked). Both are of models that did not know the device. A regression that tells nothing more counts 0.
+    """
     near = examples.remaining[:, component] <= horizon
-    fit = LogisticRegression(C=1e3).fit(odds[:, None], near, sample_weight=examples.weight)
-    # A model that is worse than nothing on devices it did not know must not be turned round.
-    return max(float(fit.coef_[0, 0]), 1e-3), float(fit.intercept_[0])
+    odds = [trees] if regression is None else [trees, regression]
+    fit = LogisticRegression(C=1e3).fit(np.stack(odds, axis=1), near, sample_weight=examples.weight)
+    # What is worse than nothing on devices it did not know must not be turned round.
+    slope, *weight = np.maximum(fit.coef_[0], 0.0).tolist()
+    if regression is not None and not (slope and weight[0]):
+        return _calibrated(examples, component, horizon, trees)
+    return max(slope, 1e-3), sum(weight), float(fit.intercept_[0])
 
 
 def _margin(examples: Examples, component: int, horizon: float, fold_of: Ints, members: Sequence[Quantiles]) -> float:

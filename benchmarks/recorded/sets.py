@@ -195,18 +195,22 @@ SETS: Mapping[str, Set] = {
             Goal(name="false a device-month", figure=_budget(0.08, "false_per_device_month"), most=0.08),
             Goal(name="precision", figure=_budget(0.08, "precision")),
             Goal(name="component right", figure=_budget(0.08, "component_right")),
+            Goal(name="recall at a budget of 0.05", figure=_budget(0.05)),
+            Goal(name="false a device-month at a budget of 0.05", figure=_budget(0.05, "false_per_device_month")),
         ),
     ),
     "backblaze": Set(
         folder="backblaze",
         profile=_HERE / "backblaze.yaml",
-        rules=Rules(horizon=length("30d", ""), leads=(duration("1d", ""),), flagged=(0.02,)),
+        rules=Rules(horizon=length("30d", ""), leads=(duration("1d", ""),), flagged=(0.02, 0.03, 0.04)),
         failures=True,
         attributes="devices.csv.gz",
         learn="halves",
         goals=(
             Goal(name="recall at 2 % of healthy drives", figure=_flagged(0.02, "recall"), least=0.6),
             Goal(name="healthy drives flagged", figure=_flagged(0.02, "healthy_flagged")),
+            Goal(name="recall at 3 %", figure=_flagged(0.03, "recall")),
+            Goal(name="recall at 4 %", figure=_flagged(0.04, "recall")),
         ),
     ),
     "pronostia": Set(

@@ -7,6 +7,8 @@ import pytest
 
 from anomaly import backtest
 from anomaly.backtest import Labels, Outcome
+from anomaly.detector import Track, fresh
+from anomaly.episodes import Episodes
 from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.alarms import FACTORS, LIVE, Sweep
@@ -14,6 +16,7 @@ from anomaly.judgement.rules import HOUR, Length, Rules, duration, length, span
 from core.errors import InvalidInput
 from core.profile import Profile, parse
 from telemetry.recorded import Intervals, Recording, RemainingLife
+from telemetry.window import Tick
 
 PROFILE = """
 profile: box
@@ -86,6 +89,37 @@ def test_at_its_own_threshold_the_sweep_is_what_runs_live(profile: Profile, hist
     assert counts[-1] == 0
     assert counts[FACTORS.index(0.5)] > counts[LIVE]
     assert FACTORS[LIVE] == 1.0
+
+
+def test_at_each_threshold_the_sweep_counts_what_that_threshold_alone_would() -> None:
+    random = np.random.default_rng(5)
+    parts = {"compressor": ("wear", "leak"), "fan": ("wear",)}
+    tracks = [
+        Track(component=c, failure_mode=m, kind="degradation", on_delay=1 + at, off_delay=3, off_below=0.7)
+        for at, (c, m) in enumerate((c, m) for c, modes in parts.items() for m in modes)
+    ]
+    explains = np.array([[False, True, False], [False] * 3, [False] * 3])
+    episodes = Episodes(tracks, explains)
+    # Scores that wander across all thresholds, with gaps and devices that are not heard.
+    scores = np.exp2(np.cumsum(random.normal(0, 0.7, (400, 6, 3)), axis=0) % 7 - 4)
+    scores[random.random(scores.shape) < 0.1] = np.nan
+    heard = random.random((400, 6)) < 0.8
+    ticks = [Tick(time=at * HOUR, values=np.empty((6, 0)), heard=heard[at]) for at in range(400)]
+    sweep = Sweep(tracks, episodes, tuple(parts), 6, HOUR)
+    for tick, found in zip(ticks, scores, strict=True):
+        sweep.take(tick, found)
+    for factor, alarms in zip(FACTORS, sweep.alarms(), strict=True):
+        state = fresh(episodes.layout, 6)
+        opened = []
+        for tick, found in zip(ticks, scores, strict=True):
+            steps = episodes.step(tick.time, tick.heard, found / factor, state)
+            opened += [
+                (device, tuple(parts).index(tracks[by].component), tick.time + HOUR, np.nan_to_num(found[device, by]))
+                for device, by in zip(steps.opened[0], steps.opened_by, strict=True)
+            ]
+        told = zip(alarms.device, alarms.component, alarms.start, np.nan_to_num(alarms.score), strict=True)
+        assert sorted(told) == sorted(opened)
+    assert len(sweep.alarms()[LIVE]) > 50
 
 
 def test_failures_that_announce_themselves_are_foreseen(outcome: Outcome) -> None:

@@ -19,13 +19,15 @@ from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.rules import HOUR, Rules
 from anomaly.learning import training
-from anomaly.learning.features import Features
+from anomaly.learning.examples import Examples, Failed, collect
+from anomaly.learning.features import Features, Vocabulary
 from anomaly.learning.forest import Forest
 from anomaly.learning.model import dumps, hash_of, limit_at, loads, score_of
 from anomaly.learning.training import Learnt
 from core.errors import InvalidInput
 from core.profile import Role
-from telemetry.recorded import RemainingLife
+from telemetry.recorded import Recording, RemainingLife
+from telemetry.window import Bools, Happenings
 from tests.failing import START, Fleet, fleet
 
 
@@ -144,6 +146,38 @@ def test_a_feature_that_is_hardly_ever_known_before_failures_is_not_learnt_from(
     )
     assert row.recall is not None
     assert row.recall <= 0.3
+
+
+def test_what_has_failed_and_is_not_replaced_is_no_healthy_example(known: Fleet) -> None:
+    def examples(recording: Recording) -> Examples:
+        features = Features(known.profile, Vocabulary(attributes={}))
+        failed = known.labels().failed
+        assert failed is not None
+        device, component, time = failed
+        return collect(
+            known.profile,
+            features,
+            recording.windows(),
+            Failed(device=device, component=component, time=time),
+            devices=np.ones(12, dtype=bool),
+            until=None,
+            ticks=float(known.values.size),
+            watched=recording.spans()[1],
+        )
+
+    def after(found: Examples) -> Bools:
+        start = int(known.recording().times[0])
+        inside = np.zeros(len(found.device), dtype=bool)
+        for device, hour in known.failed:
+            passed = (found.times - start) / HOUR - hour
+            inside |= (found.device == device) & (passed > 0) & (passed <= 48) & ~(found.remaining[:, 0] <= 48)
+        return inside
+
+    replaced = examples(known.recording())
+    assert after(replaced).sum() > 800
+    broken = examples(replace(known.recording(), replaced=Happenings()))
+    assert not after(broken).any()
+    assert len(broken.device) == len(replaced.device) - after(replaced).sum()
 
 
 def test_a_model_says_why_and_how_long() -> None:
