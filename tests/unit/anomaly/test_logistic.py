@@ -11,7 +11,7 @@ from anomaly.judgement.rules import Rules
 from anomaly.learning import training
 from anomaly.learning.logistic import Logistic, Scale
 from core.profile import parse
-from tests.failing import Fleet, fleet
+from tests.failing import PROFILE, Fleet, fleet
 
 
 def numbers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,19 +71,6 @@ def test_a_mean_says_the_mean_and_what_is_stored_says_the_same() -> None:
     assert np.array_equal(Logistic.unpacked(both.packed()).ask(rows), both.ask(rows))
 
 
-PROFILE = """
-profile: box
-title: Box
-tick: 1h
-silence_after: 1d
-horizon: 2d
-signals:
-  heat: {title: Errors, unit: count, range: [0, 1000000], interval: 1h, component: heater}
-  hum: {title: Hum, unit: m/s2, range: [0, 100], interval: 1h, component: heater}
-components: {heater: {title: Heater}}
-"""
-
-
 def counted(devices: int = 400, hours: int = 240) -> Fleet:
     """Errors are counted. Each device comes to have some within two days, and most go on with them; the more it has the likelier it
     fails then.
@@ -101,7 +88,8 @@ def counted(devices: int = 400, hours: int = 240) -> Fleet:
         if fails:
             values[hour:, device] = np.nan
             failed.append((device, hour))
-    return Fleet(profile=parse(PROFILE, "box.yaml"), values=values.round(2), events=[], failed=failed)
+    profile = PROFILE.replace("Heat, unit: Cel, range: [0, 100]", "Errors, unit: count, range: [0, 1000000]")
+    return Fleet(profile=parse(profile, "box.yaml"), values=values.round(2), events=[], failed=failed)
 
 
 def test_where_few_failures_are_known_and_more_is_worse_a_regression_foresees_more(
