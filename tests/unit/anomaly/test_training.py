@@ -18,7 +18,7 @@ from anomaly.detector import fresh
 from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.rules import HOUR, Rules
-from anomaly.learning import training
+from anomaly.learning import designs
 from anomaly.learning.examples import Examples, Failed, collect
 from anomaly.learning.features import Features, Vocabulary
 from anomaly.learning.forest import Forest
@@ -48,7 +48,7 @@ def test_devices_that_were_not_learnt_from_are_warned_in_time(
     known: Fleet, monkeypatch: pytest.MonkeyPatch, shown: int
 ) -> None:
     # Whether a member is shown all of the healthy ticks or one in ten.
-    monkeypatch.setattr(training, "_ENOUGH", shown)
+    monkeypatch.setattr(designs, "_ENOUGH", shown)
     rules = Rules(train_devices=tuple(range(0, 12, 2)))
     recording, labels = known.recording(), known.labels()
     found = backtest.learn(known.profile, recording, labels, rules)
