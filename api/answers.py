@@ -207,7 +207,9 @@ class TicketDetail(Ticket):
 
 
 class DeadLetter(Answer):
-    """`payload` is text where the bytes are UTF-8, else base64; `payload_bytes` is how long it was when it came."""
+    """`payload` is text where the bytes are UTF-8, else base64; `payload_bytes` is how long it was when it came. `reason` and
+    `detail`: why it became one; `left_because`: why it was left when it was last tried again, null where it never was.
+    """
 
     id: int
     received_at: UtcTime
@@ -217,6 +219,8 @@ class DeadLetter(Answer):
     payload_bytes: int
     reason: str
     detail: str
+    tried_at: UtcTime | None
+    left_because: str | None
 
 
 class WhichLetters(BaseModel):

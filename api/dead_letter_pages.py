@@ -44,7 +44,7 @@ def dead_letters(
         request,
         "dead_letters.html",
         **frame(part, caller),
-        letters=[{**row, "start": views.payload_start(row["payload"])} for row in shown],
+        letters=[{**row, "start": views.payload_start(row["payload"]), "left": views.left_line(row)} for row in shown],
         counts=counts,
         total=sum(row["letters"] for row in counts),
         reason=reason,

@@ -193,7 +193,7 @@ ORDER BY n.id DESC
 LIMIT %(limit)s;
 
 -- dead_letters: one page of dead letters, newest first.
-SELECT id, received_at, topic, payload, payload_bytes, reason, detail
+SELECT id, received_at, topic, payload, payload_bytes, reason, detail, tried_at, left_because
 FROM dead_letter
 WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
   AND (%(after)s::bigint IS NULL OR id < %(after)s)

@@ -308,6 +308,17 @@ def payload_start(payload: bytes, most: int = 160) -> str:
     return f"{text[:most]}…" if len(text) > most else text
 
 
+def left_line(letter: Row) -> str | None:
+    """Why a dead letter was left when it was last tried again; None: it never was."""
+    because: str | None = letter["left_because"]
+    if because == f"{letter['reason']}: {letter['detail']}":
+        return "for the same reason it is left"
+    if because is None:
+        return None
+    reason, _, detail = because.partition(": ")
+    return f"{_words(reason)}: {detail}"
+
+
 def replay_line(stored: int, kept: int) -> str:
     """What trying dead letters again came to."""
     if not stored and not kept:

@@ -184,6 +184,8 @@ def show(settings: Settings, number: int) -> None:
     click.echo(f"topic:    {letter.topic!r}")
     click.echo(f"reason:   {letter.reason}")
     click.echo(f"detail:   {letter.detail}")
+    if letter.left_because:
+        click.echo(f"left:     {letter.left_because}")
     click.echo(f"payload:  {letter.size} bytes{kept}")
     click.echo(letter.payload.decode("utf-8", "backslashreplace"))
 

@@ -78,7 +78,7 @@ def replay(
 def _again(
     letter: StoredLetter, acceptance: Acceptance, registry: Registry, store: DeadLetterStore, clock: Clock
 ) -> list[Why]:
-    """Stores one dead letter and takes it away, or says why not."""
+    """Stores one dead letter and takes it away, or says why not, as the letter then does too."""
     message = letter.message()
     batch = acceptance.accept([message])
     while batch.strangers and registry.refresh(batch.strangers):
@@ -92,7 +92,10 @@ def _again(
         except Exception as error:  # noqa: BLE001 — told, and logged if it is ours
             faults = (acceptance.letter(message, error),)
     acceptance.forget([message])
+    why = [Why(fault.reason, fault.detail) for fault in faults]
     if not letter.complete:
         cut = f"only the first {len(letter.payload)} of its {letter.size} bytes were kept; have it sent again"
-        return [Why(Reason.TOO_LARGE, cut)]
-    return [Why(fault.reason, fault.detail) for fault in faults]
+        why = [Why(Reason.TOO_LARGE, cut)]
+    if why:
+        store.leave(letter, "; ".join(f"{reason}: {detail}" for reason, detail in why), tried_at=clock())
+    return why

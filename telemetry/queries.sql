@@ -103,10 +103,10 @@ SELECT reason, count(*) AS letters, min(received_at) AS first, max(received_at) 
 FROM dead_letter GROUP BY reason ORDER BY reason;
 
 -- find_dead_letter: One dead letter with its payload.
-SELECT id, received_at, topic, payload, payload_bytes, reason, detail FROM dead_letter WHERE id = %(id)s;
+SELECT id, received_at, topic, payload, payload_bytes, reason, detail, left_because FROM dead_letter WHERE id = %(id)s;
 
 -- next_dead_letters: Dead letters after one, oldest first, that match what is given.
-SELECT id, received_at, topic, payload, payload_bytes, reason, detail FROM dead_letter
+SELECT id, received_at, topic, payload, payload_bytes, reason, detail, left_because FROM dead_letter
 WHERE id > %(after)s AND (%(reason)s::text IS NULL OR reason = %(reason)s)
   AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
   AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
@@ -115,6 +115,9 @@ ORDER BY id LIMIT %(limit)s;
 
 -- delete_dead_letter: Takes one dead letter away.
 DELETE FROM dead_letter WHERE id = %(id)s;
+
+-- leave_dead_letter: Says when a dead letter was tried again, and why it is left.
+UPDATE dead_letter SET tried_at = %(tried_at)s, left_because = %(because)s WHERE id = %(id)s;
 
 -- purge_dead_letters: Takes dead letters away that match what is given.
 DELETE FROM dead_letter

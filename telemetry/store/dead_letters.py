@@ -16,7 +16,9 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLetter:
-    """One dead letter; `payload` may be only the beginning of what had `size` bytes."""
+    """One dead letter; `payload` may be only the beginning of what had `size` bytes. reason, detail: why it became one.
+    left_because: why it was left when it was last tried again; None: never tried.
+    """
 
     id: int
     received_at: datetime
@@ -25,6 +27,7 @@ class StoredLetter:
     size: int
     reason: str
     detail: str
+    left_because: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -99,6 +102,12 @@ class DeadLetterStore:
             connection.execute(SQL["delete_dead_letter"], {"id": letter.id})
         return new
 
+    def leave(self, letter: StoredLetter, because: str, *, tried_at: datetime) -> None:
+        """Says when a dead letter was tried again, and why it is left."""
+        with translated(), self._database.transaction() as connection:
+            values = {"id": letter.id, "because": because, "tried_at": tried_at}
+            connection.execute(SQL["leave_dead_letter"], values)
+
     def purge(self, which: Which) -> int:
         """Deletes dead letters; returns how many."""
         with translated(), self._database.transaction() as connection:
@@ -114,4 +123,5 @@ def _letter(row: Row) -> StoredLetter:
         size=row["payload_bytes"],
         reason=row["reason"],
         detail=row["detail"],
+        left_because=row["left_because"],
     )

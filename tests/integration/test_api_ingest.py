@@ -155,6 +155,26 @@ def test_the_page_shows_reasons_and_tries_again(client: TestClient, database: Da
     assert "No dead letter is in this view" in client.get("/dead-letters?reason=unknown_device", headers=BROWSER).text
 
 
+def test_a_letter_that_is_tried_again_says_why_it_came_and_why_it_is_left(
+    client: TestClient, database: Database
+) -> None:
+    letters(database, reading("fridge-luebeck-01", "hot"), reading("nobody", 1))
+    fresh = ok(client.get(f"{V1}/dead-letters"))["items"]
+    assert [(item["tried_at"], item["left_because"]) for item in fresh] == [(None, None)] * 2
+    page = client.post("/dead-letters/replay", data={"reason": ""}, headers=BROWSER).text
+    assert "2 cannot be used yet; each says why below." in page
+    assert "Tried again" in page
+    assert "Bad value: &#39;power&#39;: &#39;hot&#39; is not a number" in page
+    nobody, hot = ok(client.get(f"{V1}/dead-letters"))["items"]
+    assert (hot["reason"], hot["detail"]) == ("unknown_device", "as the test says")
+    assert hot["left_because"] == "bad_value: 'power': 'hot' is not a number"
+    assert datetime.fromisoformat(hot["tried_at"]) == NOW
+    with database.transaction() as connection:
+        detail = nobody["left_because"].removeprefix("unknown_device: ")
+        connection.execute("UPDATE dead_letter SET detail = %s WHERE id = %s", (detail, nobody["id"]))
+    assert "for the same reason it is left" in client.get("/dead-letters", headers=BROWSER).text
+
+
 def test_the_device_page_tells_what_happened(client: TestClient) -> None:
     page = client.get(f"/devices/{FRIDGE}", headers=BROWSER).text
     for text in (
