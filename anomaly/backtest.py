@@ -115,7 +115,7 @@ def learn(
     jobs: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Learnt | None:
-    """A model from the part of the history that `rules` set apart to learn from; None where too few failures are in it.
+    """A model from the part of the history that `rules` set apart to learn from; None where too few failures are in it, or too little healthy time.
 
     `progress` is told the time (microseconds) up to which it has come.
     """

@@ -232,7 +232,10 @@ def show(model: Model, console: Console) -> None:
         soft_wrap=True,
     )
     if not model.components:
-        console.print("Too few failures are known for a model: only the thresholds were learnt.", soft_wrap=True)
+        console.print(
+            "Too few failures are known for a model, or too little healthy time beside them: only the thresholds were learnt.",
+            soft_wrap=True,
+        )
         console.print(
             f"They are {model.factor:.2g} times those of the profile. By them {_rate(card['findings']['by_thresholds'])} would"
             f" have been found a device-month, as configured {_rate(card['findings']['as_configured'])}.",

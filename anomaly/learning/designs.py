@@ -51,7 +51,8 @@ def designs(examples: Examples, component: int, fold_of: Ints, horizon: float, l
     they are learnt from ever other devices. What tells only failures that are nearer than the lead would tell them too late.
     """
     possible = [horizon, *(max(horizon * share, 1.0) for share in _REACHES if horizon * share > lead)]
-    reaches = [reach for reach in possible if everywhere(examples, component, reach, fold_of)]
+    remaining = examples.remaining[:, component]
+    reaches = [reach for reach in possible if everywhere(examples, remaining <= reach, fold_of)]
     others = reaches[1::2] or reaches
     return [
         *(Design(folds, reach) for folds in _NEXT for reach in reaches[::2]),
@@ -59,10 +60,9 @@ def designs(examples: Examples, component: int, fold_of: Ints, horizon: float, l
     ]
 
 
-def everywhere(examples: Examples, component: int, reach: float, fold_of: Ints) -> bool:
-    """Whether ticks within reach of a failure of the component are left, whichever folds are set apart."""
-    near = examples.remaining[:, component] <= reach
-    return all((near & ~np.isin(fold_of[examples.device], folds)).any() for folds in _NEXT + _OTHER)
+def everywhere(examples: Examples, some: Bools, fold_of: Ints) -> bool:
+    """Whether some of the examples are left, whichever folds are set apart."""
+    return all((some & ~np.isin(fold_of[examples.device], folds)).any() for folds in _NEXT + _OTHER)
 
 
 def dealt(examples: Examples, horizon: float, devices: int) -> Ints:

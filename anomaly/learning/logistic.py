@@ -17,6 +17,8 @@ from anomaly.learning.features import Matrix
 from telemetry.window import Bools, Floats
 
 _MOST_STEPS = 300
+_FARTHEST = 90.0
+"""The logarithm of what single precision holds: what is beyond that stands in the rows as infinite."""
 
 
 class PackedLogistic(Struct, frozen=True):
@@ -51,7 +53,7 @@ class Scale:
 
     def told(self, rows: Matrix) -> Floats:
         """[N, F]; 0 where a number is as usual, is not known, or is a text."""
-        found: Floats = np.nan_to_num(np.arcsinh((rows - self.middle) / self.width))
+        found: Floats = np.nan_to_num(np.clip(np.arcsinh((rows - self.middle) / self.width), -_FARTHEST, _FARTHEST))
         found[:, self.texts] = 0.0
         return found
 

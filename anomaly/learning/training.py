@@ -54,7 +54,7 @@ def learn(
     jobs: int = 1,
     seed: int = 0,
 ) -> Learnt | None:
-    """Fits a model of each component with enough failures; None where none has.
+    """Fits a model of each component with enough failures; None where none has, or where too little time was healthy.
 
     lead: ticks before a failure at which it must be told at the latest. jobs: fits at the same time, by joblib.
     """
@@ -65,15 +65,19 @@ def learn(
     names = list(profile.components)
     fold_of = dealt(examples, horizon, devices)
     lives_of = [lives(examples, at, tick) for at in range(len(names))]
-    known = [at for at in range(len(names)) if lives_of[at] >= FEWEST and everywhere(examples, at, horizon, fold_of)]
-    if not known:
+    known = [
+        at
+        for at in range(len(names))
+        if lives_of[at] >= FEWEST and everywhere(examples, examples.remaining[:, at] <= horizon, fold_of)
+    ]
+    healthy: Bools = np.asarray((examples.remaining > horizon).all(axis=1))
+    if not known or not everywhere(examples, healthy, fold_of):
         return None
     asked = {at: designs(examples, at, fold_of, horizon, lead) for at in known}
     far = farthest(horizon)
     enough = [at for at in known if lives_of[at] >= _FEWEST_LIVES]
 
     # Members of the same design are shown the same, whichever component they are of.
-    healthy: Bools = np.asarray((examples.remaining > horizon).all(axis=1))
     told = {own: shown(examples, own, healthy, fold_of, seed) for own in {own for at in known for own in asked[at]}}
     usual = _usual(examples.rows[healthy], texts)
     scale = Scale.of(examples.rows[healthy], usual, texts)

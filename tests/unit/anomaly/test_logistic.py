@@ -36,6 +36,7 @@ def test_a_number_is_told_by_how_far_it_is_from_usual() -> None:
     # Twice the usual width; a counter by what it is where it is not 0.
     assert told[1] == pytest.approx([np.arcsinh(2.0), np.arcsinh(1.0), 0, np.arcsinh(1.0)], abs=0.2)
     assert told[2] == pytest.approx([0, np.arcsinh(1000), 0, np.arcsinh(1.0)], abs=0.2)
+    assert np.isfinite(scale.told(np.array([[np.inf, -np.inf, 0, 3e38]], dtype=np.float32))).all()
 
 
 def test_it_is_what_scikit_learn_learns_from_the_same() -> None:

@@ -180,6 +180,13 @@ def test_what_has_failed_and_is_not_replaced_is_no_healthy_example(known: Fleet)
     assert len(broken.device) == len(replaced.device) - after(replaced).sum()
 
 
+def test_without_healthy_time_there_is_no_model(known: Fleet) -> None:
+    longer = known.profile.model_copy(update={"horizon": timedelta(days=20)})
+    assert backtest.learn(longer, known.recording(), known.labels(), Rules()) is not None
+    broken = replace(known.recording(), replaced=Happenings())
+    assert backtest.learn(longer, broken, known.labels(), Rules()) is None
+
+
 def test_a_model_says_why_and_how_long() -> None:
     known = fleet(24)
     rules = Rules(train_devices=tuple(range(0, 24, 2)))
