@@ -12,6 +12,9 @@ import numpy as np
 from anomaly.detector import Columns, Field, Layout, Track
 from telemetry.window import Bools, Floats, Ints
 
+_OUTWEIGHS = 2.0
+"""What may be the same fault as one that is open is told beside it where it is so many times as strong."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
@@ -27,14 +30,17 @@ class Episodes:
 
     version = "1"
 
-    def __init__(self, tracks: Sequence[Track], explains: Bools) -> None:
-        """explains: [M, M] whether the failure mode of the row, while it is open, keeps the column's from opening."""
+    def __init__(self, tracks: Sequence[Track], explains: Bools, rivals: Bools | None = None) -> None:
+        """explains: [M, M] whether the failure mode of the row, while it is open, keeps the column's from opening. rivals: [M, M]
+        whether it does so unless the column's is much stronger; None: none does.
+        """
         self.modes = list(dict.fromkeys((t.component, t.failure_mode) for t in tracks))
         self.mode_of = np.array([self.modes.index((t.component, t.failure_mode)) for t in tracks], dtype=np.int64)
         self._on_delay = np.array([t.on_delay for t in tracks])
         self._off_delay = np.array([t.off_delay for t in tracks])
         self._off_below = np.array([t.off_below for t in tracks])
         self._explains = explains
+        self._rivals = np.zeros_like(explains) if rivals is None else rivals
         k, m = len(tracks), len(self.modes)
         self.layout: Layout = {
             "run": Field(shape=(k,), dtype="<i4"),  # measured ticks in a row that were abnormal
@@ -64,12 +70,14 @@ class Episodes:
         e["calm"] = np.where(valid, np.where(calm & e["on"], e["calm"] + 1, 0), e["calm"])
         e["on"] = (e["on"] | (e["run"] >= self._on_delay)) & (e["calm"] < self._off_delay)
 
-        on = np.zeros_like(e["open"])
+        on, ripe = np.zeros_like(e["open"]), np.zeros_like(e["open"])
         for track, mode in enumerate(self.mode_of):
             on[:, mode] |= e["on"][:, track]
+            # What waited while another was open, and is no longer abnormal when that closes, was a part of it.
+            ripe[:, mode] |= e["on"][:, track] & (e["run"][:, track] > 0)
         rows, modes = np.nonzero(e["open"] & ~on)
         e["open"] &= on
-        opened, by = self._open(scores, on & ~e["open"], e)
+        opened, by = self._open(scores, ripe & ~e["open"], e)
         return Steps(closed=(rows, modes), opened=opened, opened_by=by)
 
     def _open(self, scores: Floats, waiting: Bools, e: Columns) -> tuple[tuple[Ints, Ints], Ints]:
@@ -79,16 +87,19 @@ class Episodes:
             return (none, none), none
         found: list[tuple[Ints, Ints, Ints]] = []
         # The strongest explanation first; what it explains then waits for as long as it is open.
-        ranked = np.argsort(-self.by_mode(scores[rows]), axis=1)
+        strength = self.by_mode(scores[rows])
+        ranked = np.argsort(-strength, axis=1)
+        outweighed = np.where(np.isfinite(strength), _OUTWEIGHS * strength, np.inf)
         for rank in range(ranked.shape[1]):
             modes = ranked[:, rank]
-            explained = (e["open"][rows] & self._explains[:, modes].T).any(axis=1)
-            now = waiting[rows, modes] & ~explained
+            own = np.take_along_axis(strength, modes[:, None], axis=1)
+            keeps = self._explains[:, modes].T | (self._rivals[:, modes].T & (own < outweighed))
+            now = waiting[rows, modes] & ~(e["open"][rows] & keeps).any(axis=1)
             if not now.any():
                 continue
             row, mode = rows[now], modes[now]
-            own = (self.mode_of[None, :] == mode[:, None]) & e["on"][row]
-            track = np.argmax(np.where(own, np.nan_to_num(scores[row]), -np.inf), axis=1)
+            asked = (self.mode_of[None, :] == mode[:, None]) & e["on"][row] & (e["run"][row] > 0)
+            track = np.argmax(np.where(asked, np.nan_to_num(scores[row]), -np.inf), axis=1)
             e["open"][row, mode] = True
             e["by"][row, mode] = track
             e["began"][row, mode] = e["since"][row, track]

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from anomaly import detectors
+from anomaly.asked import ABNORMAL
 from anomaly.detector import Columns, Detector, Layout, Prognosis, SignalEvidence, Track, fresh, pack, unpack
 from anomaly.detectors.failure_model import Answers, FailureModel
 from anomaly.detectors.sensors import COMPONENT as SENSORS
@@ -84,7 +85,11 @@ class Judge:
         self._factors = np.where(unlearnt, model.factor if model is not None else 1.0, 1.0)
         self._doubtful: Bools = (kinds != "sensor") & ~by_model
         modes = list(dict.fromkeys((t.component, t.failure_mode) for t in self._tracks))
-        self.episodes = Episodes(self._tracks, self._explanations(modes))
+        # Where nobody described how components fail, one fault shows in several of them.
+        undescribed = np.array([mode == ABNORMAL for _, mode in modes], dtype=bool)
+        rivals = np.outer(undescribed, undescribed)
+        np.fill_diagonal(rivals, val=False)
+        self.episodes = Episodes(self._tracks, self._explanations(modes), rivals)
         self.layouts: dict[str, tuple[str, Layout]] = {d.name: (d.version, d.layout) for d in self._detectors}
         # Episodes of other tracks are not gone on with.
         asked = zlib.crc32(

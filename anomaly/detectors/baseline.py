@@ -289,7 +289,7 @@ class Baseline:
                 state["drift"] = np.where(new[:, None, :], 0.0, state["drift"])
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
-        """Symptoms of the failure mode with the normal band in the present context and the value now."""
+        """Symptoms of the failure mode with the normal band in the present context, and what was seen there, smoothed as it is judged."""
         asked = (self._asked.signs[track] != 0) | self._asked.either[track]
         own = {name: column[device : device + 1] for name, column in state.items()}
         smooth = self._smoothing(own)
@@ -299,12 +299,12 @@ class Baseline:
         # A drift is judged by what lies outside a narrower band.
         band = np.where(deviation == plain[0], 1.0, _ALLOWED)
         width = self._better(lambda by: self._width(by, own, smooth), own)[0] * self._threshold * band
-        expected, seen = self._line.expected(own)[0], self._by_line.value(own)[0]
+        expected = self._line.expected(own)[0]
         if self._curves is not None:
             # Of one tick's mode this says nothing, but of all that the rest was smoothed over.
-            bent, usual = self._curves.believed(own)[0], own["usual"][0]
-            expected = np.where(bent, usual, expected)
-            seen = np.where(bent, usual + self._by_curve.rest(own)[0], seen)
+            expected = np.where(self._curves.believed(own)[0], own["usual"][0], expected)
+        # What was judged is the smoothed rest: the newest value alone may be back within the band.
+        seen = expected + self._better(lambda by: by.rest(own), own)[0]
         strength = self._asked.shown(track, signed)[0]
         total = float(strength.sum()) or 1.0
         found = []

@@ -17,7 +17,9 @@ _LEAST = 0.25
 _GUESSED = 0.5
 """That the smoothed rest spreads as widely as the rest itself is a guess, and weighs as much as this share of the smoothing."""
 _MOST = 3.0
-"""A rest beyond this many thresholds counts no more than this: one tick alone makes no alarm, and what lasts is still ranked."""
+"""A rest moves away from nothing as if it were no more than this many thresholds further out: one tick alone makes no alarm, and what
+lasts is ranked however far it goes.
+"""
 
 
 def fast(smooth: Floats) -> Floats:
@@ -95,10 +97,10 @@ class Rest:
         """Smooths what is left of the values where [D, S] `expected` explains them. width: [D, S] of the usual rest."""
         # Until the explanation has seen a few independent values its rest means nothing.
         started = seen & (state[self._weight] >= smooth)
-        # A value far out counts only so much: a day with warm food in it is no trend.
-        most = _MOST * self._threshold * width
-        left = np.clip(state[self._value] - expected, -most, most)
-        state[self._rest] += np.where(started, share(age, smooth) * (left - state[self._rest]), 0.0)
+        # A value far out counts only so much at once: a day with warm food in it is no trend.
+        most, now = _MOST * self._threshold * width, state[self._rest]
+        left = np.clip(state[self._value] - expected, np.minimum(now, 0.0) - most, np.maximum(now, 0.0) + most)
+        state[self._rest] += np.where(started, share(age, smooth) * (left - now), 0.0)
 
     def judge(self, width: Floats, ready: Bools, state: Columns) -> None:
         """Finds the signed deviation of the rest, 1 at the threshold; NaN where it is not `ready`, [D, S]."""

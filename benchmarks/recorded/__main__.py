@@ -42,8 +42,8 @@ def _given(value: Any) -> int:
     return 0 if value is None else 1
 
 
-def judge(one: Set, data: Path) -> tuple[list[Outcome], Profile, float]:
-    """The outcomes of one set, its profile, and the seconds it took from files to figures."""
+def judge(one: Set, data: Path, parts: int = 2) -> tuple[list[Outcome], Profile, float]:
+    """The outcomes of one set, its profile, and the seconds it took from files to figures. parts: see `_learnt`."""
     began = time.perf_counter()
     profile = parse(one.profile.read_text(encoding="utf-8") + one.detectors, one.profile)
     folder = data / one.folder
@@ -68,29 +68,38 @@ def judge(one: Set, data: Path) -> tuple[list[Outcome], Profile, float]:
     quiet = Console(quiet=True)
     outcomes = [
         judged(profile, history, labels, replace(one.rules, train_devices=learnt), quiet, jobs=-1)
-        for learnt in _learnt(one, folder, history.devices)
+        for learnt in _learnt(one, folder, history.devices, parts)
     ]
     return outcomes, profile, time.perf_counter() - began
 
 
-def _learnt(one: Set, folder: Path, devices: Sequence[str]) -> list[tuple[int, ...]]:
-    """The positions of the devices to learn from, for each run."""
+def _learnt(one: Set, folder: Path, devices: Sequence[str], parts: int) -> list[tuple[int, ...]]:
+    """The positions of the devices to learn from, for each run. parts: where devices are judged by what was learnt from others, so
+    many parts of them, each judged by all others.
+    """
     if not one.learn:
         return [()]
-    if one.learn != "halves":
+    if one.learn != "others":
         return [tuple(at for at, name in enumerate(devices) if one.learn in name)]
-    # What is only learnt from stands in no half.
+    # What is only learnt from stands in no part.
     judged = set(recorded.devices(folder / "telemetry.csv.gz")) if one.windows else set(devices)
-    half = {name: at % 2 for at, name in enumerate(name for name in devices if name in judged)}
-    return [tuple(at for at, name in enumerate(devices) if half.get(name, side) == side) for side in (0, 1)]
+    part = {name: at % parts for at, name in enumerate(name for name in devices if name in judged)}
+    return [tuple(at for at, name in enumerate(devices) if part.get(name) != own) for own in range(parts)]
 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--set", "names", multiple=True, type=click.Choice(list(SETS)), help="Only this set; may be repeated.")
+@click.option(
+    "--parts",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="Where devices are judged by what was learnt from others: of so many parts each by all others.",
+)
 @click.option("--tables", is_flag=True, help="Print each set's judged tables too.")
 @click.option("--json", "json_out", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
-def main(data: Path, *, names: tuple[str, ...], tables: bool, json_out: Path | None) -> None:
+def main(data: Path, *, names: tuple[str, ...], parts: int, tables: bool, json_out: Path | None) -> None:
     """Judge the recorded sets in DATA and print the figures beside the goals."""
     console = Console()
     table = Table(title="recorded sets", title_justify="left")
@@ -98,7 +107,7 @@ def main(data: Path, *, names: tuple[str, ...], tables: bool, json_out: Path | N
         table.add_column(column, justify="left" if column in {"set", "figure"} else "right")
     written: dict[str, Any] = {}
     for name in names or SETS:
-        outcomes, profile, seconds = judge(SETS[name], data)
+        outcomes, profile, seconds = judge(SETS[name], data, parts)
         if tables:
             for outcome in outcomes:
                 show(outcome, console)

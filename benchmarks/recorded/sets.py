@@ -18,7 +18,7 @@ _HERE = Path(__file__).parent
 
 
 Outcomes = Sequence[Outcome]
-"""What a set gave: one outcome, or two where each half of the devices was judged by what was learnt from the other."""
+"""What a set gave: one outcome, or several where each part of the devices was judged by what was learnt from the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Goal:
 class Set:
     """A recorded set: folder, profile, rules, what it is judged against. devices: only those whose names begin so.
 
-    learn: `halves`, each half of the devices by models of the other; or a part of the names of those to learn from.
+    learn: `others`, each part of the devices by models of the others; or a part of the names of those to learn from.
     windows: more telemetry that is only learnt from. eventful: there is no telemetry but events alone. over: what is made of the
     recording before it is judged. detectors: a section that is added to the profile.
     """
@@ -84,7 +84,9 @@ def _pooled(rows: Sequence[Row], months: Sequence[float], field: str) -> float |
     if field == "precision":
         # A foreseen failure has one alarm, but for a few.
         return foreseen / (foreseen + false) if foreseen + false else None
-    told = [(getattr(row, field), row.failures) for row in rows if getattr(row, field) is not None]
+    # How many healthy devices were flagged is a share of devices, all else that is left one of failures.
+    weights = months if field == "healthy_flagged" else [row.failures for row in rows]
+    told = [(getattr(row, field), n) for row, n in zip(rows, weights, strict=True) if getattr(row, field) is not None]
     weight = sum(n for _, n in told)
     return sum(value * n for value, n in told) / weight if weight else None
 
@@ -174,7 +176,7 @@ SETS: Mapping[str, Set] = {
         _AZURE,
         events=True,
         attributes="devices.csv",
-        learn="halves",
+        learn="others",
         windows="telemetry_windows.csv.gz",
         goals=(
             Goal(name="recall at a budget of 0.1", figure=_budget(0.1), least=0.98),
@@ -188,7 +190,7 @@ SETS: Mapping[str, Set] = {
         _AZURE,
         events=True,
         attributes="devices.csv",
-        learn="halves",
+        learn="others",
         eventful=True,
         goals=(
             Goal(name="recall at a budget of 0.08", figure=_budget(0.08), least=0.95),
@@ -205,7 +207,7 @@ SETS: Mapping[str, Set] = {
         rules=Rules(horizon=length("30d", ""), leads=(duration("1d", ""),), flagged=(0.02, 0.03, 0.04)),
         failures=True,
         attributes="devices.csv.gz",
-        learn="halves",
+        learn="others",
         goals=(
             Goal(name="recall at 2 % of healthy drives", figure=_flagged(0.02, "recall"), least=0.6),
             Goal(name="healthy drives flagged", figure=_flagged(0.02, "healthy_flagged")),

@@ -232,3 +232,38 @@ def test_two_rival_explanations_are_one_finding() -> None:
     values[24 * 20 :, 0, 1] += 10
     opened = [c.failure_mode for c in run(parse(text, "box.yaml"), values) if c.change is Change.OPENED]
     assert len(opened) == 1
+
+
+def test_one_fault_that_shows_in_two_components_which_nobody_described_is_one_finding() -> None:
+    text = BASELINE.split("failure_modes:", maxsplit=1)[0] + "detectors:" + BASELINE.split("detectors:", maxsplit=1)[1]
+    text = text.replace("{heater: {title: Heater}}", "{heater: {title: Heater}, fan: {title: Fan}}")
+    hum, rest = text.split("  room:", maxsplit=1)
+    text = hum.replace("component: heater}\n  hum", "component: fan}\n  hum") + "  room:" + rest
+    values = quiet(24 * 40)
+    values[24 * 20 :, 0, 0] += np.linspace(0, 12, 24 * 20)
+    values[24 * 20 :, 0, 1] += np.linspace(0, 3, 24 * 20)
+    opened = [c for c in run(parse(text, "box.yaml"), values) if c.change is Change.OPENED]
+    assert [(c.component, c.failure_mode) for c in opened] == [("fan", "abnormal")]
+
+
+def test_evidence_says_what_was_judged_though_the_newest_values_are_within_the_band(baseline: Profile) -> None:
+    values = quiet(24 * 30 + 11)
+    # Seven of eleven hours are far too hot; the newest four are as usual.
+    values[24 * 30 : 24 * 30 + 7, 0, 0] += 15
+    opened, extended = run(baseline, values)
+    assert (opened.change, extended.change) == (Change.OPENED, Change.EXTENDED)
+    for change in (opened, extended):
+        (evidence,) = change.evidence
+        assert evidence.normal_high is not None
+        assert evidence.normal_high < evidence.seen
+
+
+def test_wear_that_goes_on_for_longer_than_the_memory_is_one_finding_that_grows(baseline: Profile) -> None:
+    values = quiet(24 * 60)
+    values[24 * 20 :, 0, 0] += np.linspace(0, 40, 24 * 40)
+    judge = Judge(baseline)
+    state = judge.fresh(1)
+    changes = [c for day in range(60) for c in judge.run(window(values[day * 24 : day * 24 + 24], day * 24), state)]
+    assert [word for word, _ in told(changes)] == ["opened"]
+    scores = [c.score for c in changes if c.change is Change.EXTENDED]
+    assert scores[-1] > 1.5 * scores[len(scores) // 2] > 6
