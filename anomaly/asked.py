@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from anomaly.detector import or_zero
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats
 
@@ -50,7 +51,7 @@ class Asked:
     def shown(self, track: int, deviation: Floats) -> Floats:
         """[D, S] how much each signal speaks for a question; 0 where it speaks against it or is not known."""
         own = np.where(self.either[track], np.abs(deviation), deviation * self.signs[track])
-        return np.nan_to_num(own).clip(0.0)
+        return or_zero(own).clip(0.0)
 
     def fuse(self, deviation: Floats) -> Floats:
         """[D, M] from signed deviations [D, S]. Stouffer's sum of symptoms: several signs, each too weak alone, are strong

@@ -110,6 +110,11 @@ def least_spread(of_range: Floats | float, size: Floats, share: float) -> Floats
     return np.where(size > 0, np.minimum(of_range, share * size), of_range)
 
 
+def or_zero(values: Floats) -> Floats:
+    """The values, 0 where one is NaN; numpy's own `nan_to_num` takes five times as long for few."""
+    return np.where(np.isnan(values), 0.0, values)
+
+
 def total(values: Floats) -> Floats:
     """The sum along the last axis where that is short, which numpy takes ten times as long for."""
     found = np.zeros(values.shape[:-1])

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout, Track
+from anomaly.detector import Columns, Field, Layout, Track, or_zero
 from telemetry.window import Bools, Floats, Ints
 
 _OUTWEIGHS = 2.0
 """What may be the same fault as one that is open is told beside it where it is so many times as strong."""
+_UNKNOWN = -1e300
+"""What is not known is the weakest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Episodes:
         self._off_below = np.array([t.off_below for t in tracks])
         self._explains = explains
         self._rivals = np.zeros_like(explains) if rivals is None else rivals
+        self._rivalry = bool(self._rivals.any())
         k, m = len(tracks), len(self.modes)
         self.layout: Layout = {
             "run": Field(shape=(k,), dtype="<i4"),  # measured ticks in a row that were abnormal
@@ -82,30 +85,34 @@ class Episodes:
 
     def _open(self, scores: Floats, waiting: Bools, e: Columns) -> tuple[tuple[Ints, Ints], Ints]:
         rows = np.nonzero(waiting.any(axis=1))[0]
-        none = np.empty(0, dtype=np.int64)
-        if not len(rows):
-            return (none, none), none
-        found: list[tuple[Ints, Ints, Ints]] = []
-        # The strongest explanation first; what it explains then waits for as long as it is open.
-        strength = self.by_mode(scores[rows])
-        ranked = np.argsort(-strength, axis=1)
-        outweighed = np.where(np.isfinite(strength), _OUTWEIGHS * strength, np.inf)
-        for rank in range(ranked.shape[1]):
-            modes = ranked[:, rank]
-            own = np.take_along_axis(strength, modes[:, None], axis=1)
-            keeps = self._explains[:, modes].T | (self._rivals[:, modes].T & (own < outweighed))
-            now = waiting[rows, modes] & ~(e["open"][rows] & keeps).any(axis=1)
-            if not now.any():
-                continue
-            row, mode = rows[now], modes[now]
-            asked = (self.mode_of[None, :] == mode[:, None]) & e["on"][row] & (e["run"][row] > 0)
-            track = np.argmax(np.where(asked, np.nan_to_num(scores[row]), -np.inf), axis=1)
-            e["open"][row, mode] = True
-            e["by"][row, mode] = track
-            e["began"][row, mode] = e["since"][row, track]
-            found.append((row, mode, track))
+        waiting, strength = waiting[rows], self.by_mode(scores[rows])
+        found = []
+        while len(rows):
+            free = waiting & ~self._kept(e["open"][rows], strength)
+            some = free.any(axis=1)
+            rows, waiting, strength, free = rows[some], waiting[some], strength[some], free[some]
+            # The strongest explanation first; what it explains then waits for as long as it is open.
+            mode = np.argmax(np.where(free, np.maximum(strength, _UNKNOWN), -np.inf), axis=1)
+            asked = (self.mode_of[None, :] == mode[:, None]) & e["on"][rows] & (e["run"][rows] > 0)
+            track = np.argmax(np.where(asked, or_zero(scores[rows]), -np.inf), axis=1)
+            e["open"][rows, mode] = True
+            e["by"][rows, mode] = track
+            e["began"][rows, mode] = e["since"][rows, track]
+            waiting[np.arange(len(rows)), mode] = False
+            found.append((rows, mode, track))
         if not found:
+            none = np.empty(0, dtype=np.int64)
             return (none, none), none
         row, mode, track = (np.concatenate(column) for column in zip(*found, strict=True))
         order = np.argsort(row, kind="stable")
         return (row[order], mode[order]), track[order]
+
+    def _kept(self, opened: Bools, strength: Floats) -> Bools:
+        """[R, M] what is kept from opening by what is open. opened: [R, M]. strength: [R, M] the highest scores."""
+        kept: Bools = opened @ self._explains
+        if self._rivalry:
+            outweighed = np.where(
+                opened & np.isfinite(strength), _OUTWEIGHS * strength, np.where(opened, np.inf, -np.inf)
+            )
+            kept |= (self._rivals & (strength[:, None, :] < outweighed[:, :, None])).any(axis=1)
+        return kept

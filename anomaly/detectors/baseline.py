@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, or_zero
 from anomaly.detectors.curves import RECENT, Curves
 from anomaly.detectors.line import Line
 from anomaly.detectors.rest import Rest, fast, share
@@ -208,7 +208,7 @@ class Baseline:
         """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
         passed = np.where(np.isfinite(deviation), state["fresh"] * state["age"], 0.0)[:, None, :]
         sides = np.array([1.0, -1.0])[:, None]
-        towards = np.clip(np.nan_to_num(deviation)[:, None, :] * sides, -_MOST_AT_ONCE, _MOST_AT_ONCE)
+        towards = np.clip(or_zero(deviation)[:, None, :] * sides, -_MOST_AT_ONCE, _MOST_AT_ONCE)
         enough = np.maximum(_DRIFTED * self._remembering(smooth), _SCATTERED * smooth)
         drift = state["drift"] + (towards - _ALLOWED) * passed / enough[:, None, :]
         # On the other side of normal it was no drift.
@@ -256,13 +256,13 @@ class Baseline:
         self._by_line.count(trust, memory, state)
         step = self._by_line.step(trust, state)
         self._line.learn(self._by_line.value(state), step, self._by_line.first(state), state)
-        self._settle(state, np.nan_to_num(deviation), memory)
+        self._settle(state, or_zero(deviation), memory)
         self._line.regress(state)
         self._by_line.learn(trust, self._line.expected(state), smooth, state)
 
     def _trust(self, by: Rest, state: Columns) -> Floats:
         """[D, S] ticks that count as learnt: those since the last value, or fewer, down to none, the stranger it is."""
-        strange = np.abs(np.nan_to_num(by.deviation(state))) * self._threshold
+        strange = np.abs(or_zero(by.deviation(state))) * self._threshold
         trust: Floats = np.clip((_LEARN_NONE - strange) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
         return trust * state["fresh"] * state["age"]
 

@@ -4,7 +4,7 @@ modes of operation, a turbine's power over the wind.
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout, total
+from anomaly.detector import Columns, Field, Layout, or_zero, total
 from anomaly.detectors.lags import LAGS, WEIGHTS, Lags
 from telemetry.window import Bools, Floats, Ints
 
@@ -78,7 +78,7 @@ class Curves:
         state["now"] = np.where(np.isfinite(context), context, state["now"])
         state["low"] = np.fmin(state["low"], state["now"])
         state["high"] = np.fmax(state["high"], state["now"])
-        apart = np.maximum(np.nan_to_num(state["high"] - state["low"]) / POINTS, self._least)
+        apart = np.maximum(or_zero(state["high"] - state["low"]) / POINTS, self._least)
         apart = np.where(self._modes, _MODE, apart)
         unsure = 1.0 / (state["commonly"] + _PRIOR)
         last = np.broadcast_to(smooth.max(axis=1, initial=1.0), len(unsure))
@@ -229,6 +229,8 @@ class Curves:
         """
         lagging = (state["lag"][:, :, c] > 0) | (state["lag_part"][:, :, c] > 0)
         late = np.nonzero(lagging.any(axis=1))[0]
+        if not len(late):
+            return late, lagging[late], state["height"][late, c]
         lag, part = state["lag"][late, :, c].astype(np.int64), state["lag_part"][late, :, c, None]
         shares, lag = state["share"][late, c], lag[:, None]
         less, more = (np.take_along_axis(shares, at, axis=2) for at in (lag, lag + 1))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, least_spread
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, least_spread, or_zero
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
@@ -117,7 +117,7 @@ class Fleet:
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — weighed by each signal's deviation
         """Level and spread move, with less weight the stranger a signal is."""
-        deviation = np.abs(np.nan_to_num(self._deviation(state)))
+        deviation = np.abs(or_zero(self._deviation(state)))
         trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
         trust *= np.isfinite(tick.values[:, self._columns])
         state["n"] = np.minimum(state["n"] + trust, self._memory).astype(np.float32)
