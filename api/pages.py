@@ -1,6 +1,6 @@
 """The console: pages that are made on the server, readable without JavaScript, changed by plain forms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -258,6 +258,7 @@ def _ticket_page(
         names=names,
         findings=findings,
         evidence=views.evidence(findings[0], names) if findings else [],
+        unusual=_unusual(part, findings, row),
         remaining=_remaining(part, findings[0], row) if findings else "",
         playbook=names.playbook(row["failure_mode"]),
         timeline=part.console.timeline(number),
@@ -291,6 +292,14 @@ def _with_words(part: Parts, row: Row) -> Row:
 def _remaining(part: Parts, finding: Row, device: Row) -> str:
     profile = part.profile(device["profile"])
     return time_to_failure(finding, profile.horizon if profile else None, part.clock())
+
+
+def _unusual(part: Parts, findings: Sequence[Row], ticket: Row) -> list[views.Condition]:
+    """What else is not as usual on the ticket's device, while what the ticket is about goes on."""
+    if not findings or findings[0]["closed_at"]:
+        return []
+    rows = part.console.component_health(ticket["device"])
+    return views.unusual(rows, ticket["names"], besides=ticket["component"])
 
 
 def _with_condition(part: Parts, row: Row) -> Row:

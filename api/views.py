@@ -188,6 +188,12 @@ def conditions(rows: Sequence[Row], names: Names) -> list[Condition]:
     return judged + [condition(name, None, names) for name in names.components if name not in known]
 
 
+def unusual(rows: Sequence[Row], names: Names, *, besides: str) -> list[Condition]:
+    """The components but `besides` that are not as usual, the worst first: one fault may show in several."""
+    others = conditions([row for row in rows if row["component"] != besides], names)
+    return [one for one in others if one.tone in {"warn", "bad"}]
+
+
 def normal_bands(findings: Sequence[Row]) -> dict[str, tuple[float, float]]:
     """The newest known normal band of each signal; `findings` newest first."""
     bands: dict[str, tuple[float, float]] = {}

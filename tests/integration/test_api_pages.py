@@ -60,6 +60,20 @@ def test_the_queue_puts_what_needs_a_person_first(agent: TestClient) -> None:
     assert "No ticket is in this view" in read(agent, "/?state=closed&severity=critical")
 
 
+def test_a_ticket_says_what_else_is_not_as_usual_while_its_fault_goes_on(agent: TestClient, database: Database) -> None:
+    said = "Not as usual either"
+    page = read(agent, "/tickets/7")
+    assert "Door gasket, health 68 %" in page[page.index(said) :]
+    # Neither what the ticket is about, nor what is well, nor what is not known.
+    assert page.count(", health ") == 1
+    with database.transaction() as c:
+        c.execute(
+            "UPDATE finding SET closed_at = %s WHERE id IN (SELECT finding_id FROM ticket_finding WHERE ticket_id = 7)",
+            (NOW,),
+        )
+    assert said not in read(agent, "/tickets/7")
+
+
 def test_the_queue_goes_on_where_its_page_ends(agent: TestClient, database: Database) -> None:
     with database.transaction() as c:
         c.execute(
