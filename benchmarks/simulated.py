@@ -3,11 +3,14 @@
 A fleet with a ground truth is judged by the live code, without any label. A fault counts as warned when its failure mode
 opens a finding after the onset and before the failure; every other finding is false. The fleet runs on past the plan's
 end until the last planned failure has happened, so that none is left out. With `--bare` the profile is left with its signals
-and components, as one writes it on the first day: warned then means that the right component was named.
+and components, as one writes it on the first day: warned then means that the right component was named. With `--learn` the
+first days only set the threshold, all that is said in them counting as false, and what comes after is judged.
 """
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,11 @@ from typing import Any
 import click
 import numpy as np
 
-from anomaly.finding import Change, FindingChange
+from anomaly.finding import Change
 from anomaly.judge import Judge
-from anomaly.judgement.rules import duration
+from anomaly.judgement.alarms import FACTORS, Sweep
+from anomaly.judgement.failures import threshold
+from anomaly.judgement.rules import HOUR, duration
 from core.errors import InvalidInput
 from core.profile import Profile, Profiles
 from simulator.catalogue import PRODUCTS
@@ -35,12 +40,30 @@ def bare(profile: Profile, tick: timedelta) -> Profile:
     return profile.model_copy(update={"tick": tick, "failure_modes": {}, "detectors": default})
 
 
-def judge(plan: Plan, profile: Profile, *, until: datetime) -> list[FindingChange]:
-    """All findings of a plan's fleet, opened ones only; `device` is the position in the plan."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A finding: of which device (its position in the plan), when it opened, and what it blames."""
+
+    device: int
+    at: datetime
+    component: str
+    failure_mode: str
+
+
+def judge(
+    plan: Plan, profile: Profile, *, until: datetime, learnt_until: datetime | None = None
+) -> tuple[list[Told], float]:
+    """All findings of a plan's fleet, and the threshold that they are by, in thresholds of the profile.
+
+    learnt_until: up to then nothing is told, and the threshold is found by which all that it would have told costs no more than the
+    profile's budget of false alarms.
+    """
     judge = Judge(profile)
     state = judge.fresh(len(plan.devices))
+    tick = profile.tick // timedelta(microseconds=1)
+    sweep = Sweep(judge.tracks, judge.episodes, tuple(profile.components), len(plan.devices), tick)
     run = Fleet(plan).run()
-    opened: list[FindingChange] = []
+    told: list[Told] = []
     while run.now < until:
         chunk = run.advance(min(run.now + timedelta(days=5), until))
         order = [chunk.signals.index(name) for name in profile.signals]
@@ -49,26 +72,55 @@ def judge(plan: Plan, profile: Profile, *, until: datetime) -> list[FindingChang
         found = window.build(
             devices=np.arange(len(plan.devices)),
             signals=tuple(profile.signals),
-            tick=profile.tick // timedelta(microseconds=1),
+            tick=tick,
             device_at=device,
             signal_at=signal,
             times=chunk.times[time] * 1000,
             values=values[device, time, signal],
         )
-        opened += [c for c in judge.run(found, state) if c.change is Change.OPENED]
-    return opened
+        told += [
+            Told(device=c.device, at=c.at, component=c.component, failure_mode=c.failure_mode)
+            for c in judge.run(found, state, sweep.take if learnt_until else None)
+            if c.change is Change.OPENED
+        ]
+    return (told, 1.0) if learnt_until is None else _within_budget(plan, profile, judge, sweep, learnt_until)
 
 
-def figures(plan: Plan, profile: Profile, opened: list[FindingChange], *, until: datetime) -> dict[str, Any]:
-    """Warned share, lead and component by fault; false findings a device-month. profile: what findings were judged by."""
+def _within_budget(
+    plan: Plan, profile: Profile, judge: Judge, sweep: Sweep, learnt_until: datetime
+) -> tuple[list[Told], float]:
+    border = round(learnt_until.timestamp() * 1e6)
+    months = len(plan.devices) * ((learnt_until - plan.start) / MONTH)
+    levels = [alarms.merged(24 * HOUR) for alarms in sweep.alarms()]
+    at = threshold([float((alarms.start < border).sum() / months) for alarms in levels], profile.false_alarms)
+    chosen = levels[at if at is not None else -1]
+    told = [
+        Told(
+            device=int(device),
+            at=datetime.fromtimestamp(start / 1e6, UTC),
+            component=judge.tracks[source].component,
+            failure_mode=judge.tracks[source].failure_mode,
+        )
+        for device, start, source in zip(chosen.device, chosen.start, chosen.source, strict=True)
+        if start >= border
+    ]
+    return told, FACTORS[at if at is not None else -1]
+
+
+def figures(
+    plan: Plan, profile: Profile, opened: Sequence[Told], *, since: datetime, until: datetime
+) -> dict[str, Any]:
+    """Warned share, lead and component by fault that fails after `since`; false findings a device-month from then on. profile: what
+    findings were judged by.
+    """
     shipped = Profiles()[plan.product].failure_modes
 
-    def tells(finding: FindingChange, fault: Fault) -> bool:
+    def tells(finding: Told, fault: Fault) -> bool:
         if fault.failure_mode in profile.failure_modes:
             return finding.failure_mode == fault.failure_mode
         return finding.component == shipped[fault.failure_mode].component
 
-    faults = {fault.at: fault for fault in plan.faults}
+    faults = {fault.at: fault for fault in plan.faults if fault.failure_time > since}
     leads: dict[str, list[float]] = defaultdict(list)
     missed: dict[str, int] = defaultdict(int)
     told = first_right = 0
@@ -87,8 +139,9 @@ def figures(plan: Plan, profile: Profile, opened: list[FindingChange], *, until:
         right |= {
             id(c) for c in opened if c.device == at and (c.at >= fault.failure_time or (tells(c, fault) and c in own))
         }
-    false = [c for c in opened if id(c) not in right]
-    months = len(plan.devices) * ((until - plan.start) / MONTH)
+    broken = {fault.at for fault in plan.faults if fault.failure_time <= since}
+    false = [c for c in opened if id(c) not in right and c.device not in broken]
+    months = (len(plan.devices) - len(broken)) * ((until - since) / MONTH)
     warned = sum(len(days) for days in leads.values())
     rows = [
         {
@@ -119,21 +172,36 @@ def figures(plan: Plan, profile: Profile, opened: list[FindingChange], *, until:
 @click.option("--failing", default=90, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--bare", "tick", help="Signals and components alone, judged at this tick.", metavar="DURATION")
+@click.option(
+    "--learn", help="Set the threshold by the first so many days, judge what comes after.", metavar="DURATION"
+)
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here too.")
 def main(
-    *, product: str, devices: int, days: int, failing: int, seed: int, tick: str | None, file: Path | None
+    *,
+    product: str,
+    devices: int,
+    days: int,
+    failing: int,
+    seed: int,
+    tick: str | None,
+    learn: str | None,
+    file: Path | None,
 ) -> None:
     """Judge a simulated fleet and compare with its ground truth."""
     end = datetime(2026, 6, 1, tzinfo=UTC)
     plan = make(product=product, seed=seed, devices=devices, days=days, failing=failing, end=end)
     until = max([end, *(fault.failure_time + timedelta(hours=1) for fault in plan.faults)])
     profile = Profiles()[product]
-    if tick is not None:
-        try:
+    learnt_until = None
+    try:
+        if tick is not None:
             profile = bare(profile, timedelta(microseconds=duration(tick, "--bare")))
-        except InvalidInput as error:
-            raise click.UsageError(str(error)) from None
-    found = figures(plan, profile, judge(plan, profile, until=until), until=until)
+        if learn is not None:
+            learnt_until = plan.start + timedelta(microseconds=duration(learn, "--learn"))
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from None
+    told, factor = judge(plan, profile, until=until, learnt_until=learnt_until)
+    found = figures(plan, profile, told, since=learnt_until or plan.start, until=until) | {"threshold_factor": factor}
     print(f"{'fault':22}{'n':>5}{'warned':>9}{'lead median':>13}{'lead p10':>10}")
     for row in found["by_fault"]:
         lead, p10 = (f"{row[k]:.1f} d" if row[k] is not None else "-" for k in ("lead_median_days", "lead_p10_days"))
@@ -143,6 +211,10 @@ def main(
     )
     print(f"false findings {found['false_findings']} in {found['device_months']:.0f} device-months:", end=" ")
     print(f"{found['false_per_device_month']:.4f} a device-month")
+    if learnt_until:
+        print(
+            f"at {factor:.2f} of the profile's threshold, as the first {learn} allow {profile.false_alarms:g} a device-month"
+        )
     if file:
         file.write_text(json.dumps(found, indent=2), encoding="utf-8")
 

@@ -22,6 +22,20 @@ def test_each_fault_is_counted_once_by_either_profile(options: tuple[str, ...], 
     assert found["false_findings"] <= (12 if options else 0)
 
 
+def test_what_the_first_days_cost_sets_the_threshold_for_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    size = ("--devices", "8", "--days", "60", "--failing", "4", "--seed", "2", "--bare", "1h")
+    figures = {}
+    for learn in ("10d", "40d"):
+        result = CliRunner().invoke(main, [*size, "--learn", learn, "--json", str(file)])
+        assert result.exit_code == 0, result.output
+        figures[learn] = json.loads(file.read_text())
+    # In ten days little can happen; in forty some devices begin to fail, and who does not know it sets the threshold by them.
+    assert figures["10d"]["threshold_factor"] < figures["40d"]["threshold_factor"]
+    assert figures["10d"]["warned"] >= figures["40d"]["warned"]
+    assert figures["10d"]["device_months"] > figures["40d"]["device_months"]
+
+
 def test_a_tick_that_is_none_is_refused() -> None:
     result = CliRunner().invoke(main, ["--bare", "often"])
     assert result.exit_code == 2
