@@ -30,6 +30,7 @@ from simulator.fleet import Fleet
 from simulator.plan import Fault, Plan
 from simulator.planning import make
 from telemetry import window
+from telemetry.window import Happenings
 
 MONTH = timedelta(days=30)
 
@@ -62,9 +63,15 @@ def judge(
     state = judge.fresh(len(plan.devices))
     tick = profile.tick // timedelta(microseconds=1)
     sweep = Sweep(judge.tracks, judge.episodes, tuple(profile.components), len(plan.devices), tick)
+    replaced = Happenings(
+        device=np.array([service.at for service in plan.services], dtype=np.int64),
+        times=np.array([round(service.time.timestamp() * 1e6) for service in plan.services], dtype=np.int64),
+        what=tuple(service.component for service in plan.services),
+    )
     run = Fleet(plan).run()
     told: list[Told] = []
     while run.now < until:
+        since = round(run.now.timestamp() * 1e6)
         chunk = run.advance(min(run.now + timedelta(days=5), until))
         order = [chunk.signals.index(name) for name in profile.signals]
         values = chunk.values[:, :, order]
@@ -77,6 +84,7 @@ def judge(
             signal_at=signal,
             times=chunk.times[time] * 1000,
             values=values[device, time, signal],
+            replaced=replaced.between(since, round(run.now.timestamp() * 1e6)),
         )
         told += [
             Told(device=c.device, at=c.at, component=c.component, failure_mode=c.failure_mode)

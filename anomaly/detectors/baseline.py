@@ -54,6 +54,8 @@ _MOST_AT_ONCE = 0.8
 """No tick adds more to a drift than this share of the threshold: what is far out shows without it."""
 _MOST_DRIFT = 1.5
 """A drift that is over is forgotten soon, so it is never more than this."""
+_RENEWED = 3
+"""For so many times the smoothing after a component was replaced its signals may become what would be a fault: it is their new normal."""
 
 
 class Baseline:
@@ -63,7 +65,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -78,6 +80,7 @@ class Baseline:
         spans = {n: signal.range[1] - signal.range[0] for n, signal in profile.signals.items()}
         floor = np.array([spans[n] for n in self._judged]) * _FLOOR
         self._wild = believable(profile)
+        self._of = {c: np.array([profile.signals[n].component == c for n in self._judged]) for c in profile.components}
         context_spans = np.array([spans[n] for n in contexts])
         self._line = Line(context_spans, len(floor))
         self._by_line = Rest("line", self._threshold, floor)
@@ -94,6 +97,8 @@ class Baseline:
         self._remembered = _REMEMBERED if settings.memory is None else 0.0
         self._drifts = settings.drift
         self._asked = Asked.of(profile, self._judged)
+        either = self._asked.either.any(axis=0)
+        self._tells = ((self._asked.signs > 0).any(axis=0) | either, (self._asked.signs < 0).any(axis=0) | either)
         self.tracks = tuple(
             Track(
                 component=component,
@@ -113,6 +118,8 @@ class Baseline:
             "level": Field(shape=(s,)),  # the deviation, smoothed once more
             "held": Field(shape=(s,)),  # the same when it last moved
             "still": Field(shape=(s,)),  # ticks since then, while it is strange
+            "renewing": Field(shape=(s,)),  # ticks in which it may find another level, as its component was replaced
+            "before": Field(shape=(s,)),  # the deviation when that was
             **self._line.layout,
             **self._by_line.layout,
         }
@@ -131,11 +138,33 @@ class Baseline:
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
         smooth = self._smoothing(state)
+        self._replace(tick, state, smooth)
         self._follow(tick, state, smooth)
         deviation = self._deviation(state)
         if self._drifts:
             self._add_up(deviation, state, smooth)
         return self._fuse(self._strongest(deviation, state))
+
+    def _replace(self, tick: Tick, state: Columns, smooth: Floats) -> None:
+        """Lets the signals of components that were replaced begin anew."""
+        for device, what in zip(tick.replaced.device.tolist(), tick.replaced.what.tolist(), strict=True):
+            own = self._of.get(tick.replaced.names[what])
+            if own is None or not own.any():
+                continue
+            row = slice(device, device + 1)
+            deviation = or_zero(self._deviation({name: column[row] for name, column in state.items()}))[0]
+            begun = state["renewing"][device] > 0
+            state["before"][device] = np.where(own & ~begun, deviation, state["before"][device])
+            ticks = np.broadcast_to(_RENEWED * smooth, state["renewing"].shape)[device]
+            state["renewing"][device] = np.where(own, ticks, state["renewing"][device])
+
+    @staticmethod
+    def _since_renewed(state: Columns, smooth: Floats) -> Floats | None:
+        """[D, S] ticks since a signal's component was replaced, infinite where that is over; None where it is everywhere."""
+        renewing = state["renewing"]
+        if not (renewing > 0).any():
+            return None
+        return np.where(renewing > 0, np.maximum(_RENEWED * smooth - renewing, 0.0) + 1.0, np.inf)
 
     def _smoothing(self, state: Columns) -> Floats:
         """[D, S], or [1, 1] where all are the same: over how many ticks the rest is smoothed."""
@@ -166,7 +195,8 @@ class Baseline:
         self._by_line.take(y, seen, age, smooth, state)
         ready = self._ready(state, smooth)
         width = self._width(self._by_line, state, smooth)
-        self._by_line.follow(expected, width, seen, age, smooth, state)
+        renewed = self._since_renewed(state, smooth)
+        self._by_line.follow(expected, width, seen, age, smooth, state, renewed)
         self._by_line.judge(width, ready, state)
         if self._curves is not None:
             told, sure = self._curves.follow(context, self._line.slope(state), smooth, state)
@@ -174,7 +204,7 @@ class Baseline:
             state["explained"] = explained.astype(float)
             self._by_curve.take(y - told, explained, age, smooth, state)
             width = self._width(self._by_curve, state, smooth)
-            self._by_curve.follow(_NOTHING, width, explained, age, smooth, state)
+            self._by_curve.follow(_NOTHING, width, explained, age, smooth, state, renewed)
             self._by_curve.judge(width, ready, state)
             step = np.where(self._by_curve.first(state), 1.0, share(age, smooth))
             state["usual"] += np.where(explained, step * (told - state["usual"]), 0.0)
@@ -201,8 +231,19 @@ class Baseline:
         return ready
 
     def _deviation(self, state: Columns) -> Floats:
-        """[D, S] signed deviation from what explains each signal better, 1 at the threshold; NaN where that is not known."""
-        return self._better(lambda by: by.deviation(state), state)
+        """[D, S] signed deviation from what explains each signal better, 1 at the threshold; NaN where that is not known, or may be
+        what a new part is like.
+        """
+        deviation = self._better(lambda by: by.deviation(state), state)
+        renewing = state["renewing"] > 0
+        return np.where(renewing & self._another(deviation, state), np.nan, deviation) if renewing.any() else deviation
+
+    def _another(self, deviation: Floats, state: Columns) -> Bools:
+        """[D, S] where a signal would be told of, but not as before its component was replaced: then it was not that part."""
+        told = np.abs(deviation) * self._threshold >= _LEARN_NONE
+        before = state["before"]
+        same = (np.abs(before) * self._threshold >= _LEARN_NONE) & (before * deviation > 0)
+        return told & np.where(deviation > 0, *self._tells) & ~same
 
     def _add_up(self, deviation: Floats, state: Columns, smooth: Floats) -> None:
         """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
@@ -267,8 +308,9 @@ class Baseline:
         return trust * state["fresh"] * state["age"]
 
     def _settle(self, state: Columns, deviation: Floats, memory: Floats) -> None:
-        """Takes a strange level for the new normal when it has not moved for as long as the memory: a part was exchanged,
-        a setting was changed. Wear moves on, and each move starts the time anew.
+        """Takes a strange level for the new normal when it has not moved for as long as the memory: a setting was changed, or a
+        part was exchanged and nobody said so. Wear moves on, and each move starts the time anew. What came with a part that is known
+        to be new is normal soon.
         """
         passed = state["fresh"] * state["age"]
         state["level"] += share(passed, np.maximum(1.0, memory / _LEVELLED)) * (deviation - state["level"])
@@ -276,7 +318,7 @@ class Baseline:
         state["held"] = np.where(moved, state["level"], state["held"])
         strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE
         state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
-        new = state["still"] >= memory
+        new = (state["still"] >= memory) | self._renewed(passed, state)
         if new.any():
             self._line.shift(np.where(new, self._by_line.rest(state), 0.0), state)
             self._by_line.settle(new, state)
@@ -287,6 +329,14 @@ class Baseline:
                 state[field] = np.where(new, 0.0, state[field])
             if self._drifts:
                 state["drift"] = np.where(new[:, None, :], 0.0, state["drift"])
+
+    def _renewed(self, passed: Floats, state: Columns) -> Bools:
+        """[D, S] where the time after a replacement is over now, and the signal has another level than before."""
+        over = state["renewing"] > 0
+        state["renewing"] = np.maximum(state["renewing"] - passed, 0.0)
+        return (
+            over & (state["renewing"] <= 0) & self._another(self._better(lambda by: by.deviation(state), state), state)
+        )
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """Symptoms of the failure mode with the normal band in the present context, and what was seen there, smoothed as it is judged."""

@@ -93,14 +93,28 @@ class Rest:
         step = np.maximum(share(age, fast(smooth)), 1.0 / np.maximum(state[self._met], 1.0))
         state[self._value] += np.where(seen, step * (np.where(seen, values, 0.0) - state[self._value]), 0.0)
 
-    def follow(self, expected: Floats, width: Floats, seen: Bools, age: Floats, smooth: Floats, state: Columns) -> None:
-        """Smooths what is left of the values where [D, S] `expected` explains them. width: [D, S] of the usual rest."""
+    def follow(
+        self,
+        expected: Floats,
+        width: Floats,
+        seen: Bools,
+        age: Floats,
+        smooth: Floats,
+        state: Columns,
+        renewed: Floats | None = None,
+    ) -> None:
+        """Smooths what is left of the values where [D, S] `expected` explains them. width: [D, S] of the usual rest. renewed: [D, S]
+        ticks since another part is there, whose mean it is then; infinite or None: nothing was replaced.
+        """
         # Until the explanation has seen a few independent values its rest means nothing.
         started = seen & (state[self._weight] >= smooth)
         # A value far out counts only so much at once: a day with warm food in it is no trend.
         most, now = _MOST * self._threshold * width, state[self._rest]
+        step = share(age, smooth)
+        if renewed is not None:
+            most, step = np.where(np.isfinite(renewed), np.inf, most), np.maximum(step, 1.0 / renewed)
         left = np.clip(state[self._value] - expected, np.minimum(now, 0.0) - most, np.maximum(now, 0.0) + most)
-        state[self._rest] += np.where(started, share(age, smooth) * (left - now), 0.0)
+        state[self._rest] += np.where(started, step * (left - now), 0.0)
 
     def judge(self, width: Floats, ready: Bools, state: Columns) -> None:
         """Finds the signed deviation of the rest, 1 at the threshold; NaN where it is not `ready`, [D, S]."""
