@@ -118,8 +118,8 @@ def _within_budget(
 def figures(
     plan: Plan, profile: Profile, opened: Sequence[Told], *, since: datetime, until: datetime
 ) -> dict[str, Any]:
-    """Warned share, lead and component by fault that fails after `since`; false findings a device-month from then on. profile: what
-    findings were judged by.
+    """Warned share, lead and component by fault that begins after `since`; false findings a device-month from then on of devices
+    that do not fail by another. profile: what findings were judged by.
     """
     shipped = Profiles()[plan.product].failure_modes
 
@@ -128,7 +128,7 @@ def figures(
             return finding.failure_mode == fault.failure_mode
         return finding.component == shipped[fault.failure_mode].component
 
-    faults = {fault.at: fault for fault in plan.faults if fault.failure_time > since}
+    faults = {fault.at: fault for fault in plan.faults if fault.onset >= since}
     leads: dict[str, list[float]] = defaultdict(list)
     missed: dict[str, int] = defaultdict(int)
     told = first_right = 0
@@ -147,9 +147,9 @@ def figures(
         right |= {
             id(c) for c in opened if c.device == at and (c.at >= fault.failure_time or (tells(c, fault) and c in own))
         }
-    broken = {fault.at for fault in plan.faults if fault.failure_time <= since}
-    false = [c for c in opened if id(c) not in right and c.device not in broken]
-    months = (len(plan.devices) - len(broken)) * ((until - since) / MONTH)
+    others = {fault.at for fault in plan.faults if fault.onset < since}
+    false = [c for c in opened if id(c) not in right and c.device not in others]
+    months = (len(plan.devices) - len(others)) * ((until - since) / MONTH)
     warned = sum(len(days) for days in leads.values())
     rows = [
         {

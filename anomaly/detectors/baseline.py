@@ -14,6 +14,7 @@ from anomaly.asked import Asked
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, or_zero
 from anomaly.detectors.curves import RECENT, Curves
 from anomaly.detectors.line import Line
+from anomaly.detectors.renewal import Renewal
 from anomaly.detectors.rest import Rest, fast, share
 from anomaly.detectors.spell import spell
 from core.profile import Profile
@@ -54,8 +55,6 @@ _MOST_AT_ONCE = 0.8
 """No tick adds more to a drift than this share of the threshold: what is far out shows without it."""
 _MOST_DRIFT = 1.5
 """A drift that is over is forgotten soon, so it is never more than this."""
-_RENEWED = 3
-"""For so many times the smoothing after a component was replaced its signals may become what would be a fault: it is their new normal."""
 
 
 class Baseline:
@@ -80,7 +79,6 @@ class Baseline:
         spans = {n: signal.range[1] - signal.range[0] for n, signal in profile.signals.items()}
         floor = np.array([spans[n] for n in self._judged]) * _FLOOR
         self._wild = believable(profile)
-        self._of = {c: np.array([profile.signals[n].component == c for n in self._judged]) for c in profile.components}
         context_spans = np.array([spans[n] for n in contexts])
         self._line = Line(context_spans, len(floor))
         self._by_line = Rest("line", self._threshold, floor)
@@ -97,8 +95,7 @@ class Baseline:
         self._remembered = _REMEMBERED if settings.memory is None else 0.0
         self._drifts = settings.drift
         self._asked = Asked.of(profile, self._judged)
-        either = self._asked.either.any(axis=0)
-        self._tells = ((self._asked.signs > 0).any(axis=0) | either, (self._asked.signs < 0).any(axis=0) | either)
+        self._renewal = Renewal(profile, self._judged, self._asked, _LEARN_NONE / self._threshold)
         self.tracks = tuple(
             Track(
                 component=component,
@@ -118,8 +115,7 @@ class Baseline:
             "level": Field(shape=(s,)),  # the deviation, smoothed once more
             "held": Field(shape=(s,)),  # the same when it last moved
             "still": Field(shape=(s,)),  # ticks since then, while it is strange
-            "renewing": Field(shape=(s,)),  # ticks in which it may find another level, as its component was replaced
-            "before": Field(shape=(s,)),  # the deviation when that was
+            **self._renewal.layout,
             **self._line.layout,
             **self._by_line.layout,
         }
@@ -138,33 +134,12 @@ class Baseline:
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
         smooth = self._smoothing(state)
-        self._replace(tick, state, smooth)
+        self._renewal.begin(tick.replaced, lambda device: self._deviation(_of(device, state))[0], smooth, state)
         self._follow(tick, state, smooth)
         deviation = self._deviation(state)
         if self._drifts:
             self._add_up(deviation, state, smooth)
         return self._fuse(self._strongest(deviation, state))
-
-    def _replace(self, tick: Tick, state: Columns, smooth: Floats) -> None:
-        """Lets the signals of components that were replaced begin anew."""
-        for device, what in zip(tick.replaced.device.tolist(), tick.replaced.what.tolist(), strict=True):
-            own = self._of.get(tick.replaced.names[what])
-            if own is None or not own.any():
-                continue
-            row = slice(device, device + 1)
-            deviation = or_zero(self._deviation({name: column[row] for name, column in state.items()}))[0]
-            begun = state["renewing"][device] > 0
-            state["before"][device] = np.where(own & ~begun, deviation, state["before"][device])
-            ticks = np.broadcast_to(_RENEWED * smooth, state["renewing"].shape)[device]
-            state["renewing"][device] = np.where(own, ticks, state["renewing"][device])
-
-    @staticmethod
-    def _since_renewed(state: Columns, smooth: Floats) -> Floats | None:
-        """[D, S] ticks since a signal's component was replaced, infinite where that is over; None where it is everywhere."""
-        renewing = state["renewing"]
-        if not (renewing > 0).any():
-            return None
-        return np.where(renewing > 0, np.maximum(_RENEWED * smooth - renewing, 0.0) + 1.0, np.inf)
 
     def _smoothing(self, state: Columns) -> Floats:
         """[D, S], or [1, 1] where all are the same: over how many ticks the rest is smoothed."""
@@ -195,7 +170,7 @@ class Baseline:
         self._by_line.take(y, seen, age, smooth, state)
         ready = self._ready(state, smooth)
         width = self._width(self._by_line, state, smooth)
-        renewed = self._since_renewed(state, smooth)
+        renewed = self._renewal.since(smooth, state)
         self._by_line.follow(expected, width, seen, age, smooth, state, renewed)
         self._by_line.judge(width, ready, state)
         if self._curves is not None:
@@ -234,16 +209,7 @@ class Baseline:
         """[D, S] signed deviation from what explains each signal better, 1 at the threshold; NaN where that is not known, or may be
         what a new part is like.
         """
-        deviation = self._better(lambda by: by.deviation(state), state)
-        renewing = state["renewing"] > 0
-        return np.where(renewing & self._another(deviation, state), np.nan, deviation) if renewing.any() else deviation
-
-    def _another(self, deviation: Floats, state: Columns) -> Bools:
-        """[D, S] where a signal would be told of, but not as before its component was replaced: then it was not that part."""
-        told = np.abs(deviation) * self._threshold >= _LEARN_NONE
-        before = state["before"]
-        same = (np.abs(before) * self._threshold >= _LEARN_NONE) & (before * deviation > 0)
-        return told & np.where(deviation > 0, *self._tells) & ~same
+        return self._renewal.known(self._better(lambda by: by.deviation(state), state), state)
 
     def _add_up(self, deviation: Floats, state: Columns, smooth: Floats) -> None:
         """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
@@ -318,7 +284,8 @@ class Baseline:
         state["held"] = np.where(moved, state["level"], state["held"])
         strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE
         state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
-        new = (state["still"] >= memory) | self._renewed(passed, state)
+        new = self._renewal.over(passed, self._better(lambda by: by.deviation(state), state), state)
+        new |= state["still"] >= memory
         if new.any():
             self._line.shift(np.where(new, self._by_line.rest(state), 0.0), state)
             self._by_line.settle(new, state)
@@ -330,18 +297,10 @@ class Baseline:
             if self._drifts:
                 state["drift"] = np.where(new[:, None, :], 0.0, state["drift"])
 
-    def _renewed(self, passed: Floats, state: Columns) -> Bools:
-        """[D, S] where the time after a replacement is over now, and the signal has another level than before."""
-        over = state["renewing"] > 0
-        state["renewing"] = np.maximum(state["renewing"] - passed, 0.0)
-        return (
-            over & (state["renewing"] <= 0) & self._another(self._better(lambda by: by.deviation(state), state), state)
-        )
-
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """Symptoms of the failure mode with the normal band in the present context, and what was seen there, smoothed as it is judged."""
         asked = (self._asked.signs[track] != 0) | self._asked.either[track]
-        own = {name: column[device : device + 1] for name, column in state.items()}
+        own = _of(device, state)
         smooth = self._smoothing(own)
         plain = self._deviation(own)
         signed = self._strongest(plain, own)
@@ -373,3 +332,8 @@ class Baseline:
                 )
             )
         return sorted(found, key=lambda e: -e.contribution)
+
+
+def _of(device: int, state: Columns) -> Columns:
+    """The state of one device alone."""
+    return {name: column[device : device + 1] for name, column in state.items()}
