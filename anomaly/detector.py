@@ -123,6 +123,11 @@ def total(values: Floats) -> Floats:
     return found
 
 
+def alone(device: int, state: Columns) -> Columns:
+    """The state of the device at a position alone."""
+    return {name: column[device : device + 1] for name, column in state.items()}
+
+
 def fresh(layout: Layout, devices: int) -> Columns:
     """The state of devices that were never seen."""
     return {name: np.full((devices, *f.shape), f.start, dtype=f.dtype) for name, f in layout.items()}

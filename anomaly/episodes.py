@@ -73,17 +73,18 @@ class Episodes:
         e["calm"] = np.where(valid, np.where(calm & e["on"], e["calm"] + 1, 0), e["calm"])
         e["on"] = (e["on"] | (e["run"] >= self._on_delay)) & (e["calm"] < self._off_delay)
 
-        on, ripe = np.zeros_like(e["open"]), np.zeros_like(e["open"])
+        # What waited while another was open, and is no longer abnormal when that closes, was a part of it.
+        ripe = e["on"] & (e["run"] > 0)
+        on, waiting = np.zeros_like(e["open"]), np.zeros_like(e["open"])
         for track, mode in enumerate(self.mode_of):
             on[:, mode] |= e["on"][:, track]
-            # What waited while another was open, and is no longer abnormal when that closes, was a part of it.
-            ripe[:, mode] |= e["on"][:, track] & (e["run"][:, track] > 0)
+            waiting[:, mode] |= ripe[:, track]
         rows, modes = np.nonzero(e["open"] & ~on)
         e["open"] &= on
-        opened, by = self._open(scores, ripe & ~e["open"], e)
+        opened, by = self._open(scores, ripe, waiting & ~e["open"], e)
         return Steps(closed=(rows, modes), opened=opened, opened_by=by)
 
-    def _open(self, scores: Floats, waiting: Bools, e: Columns) -> tuple[tuple[Ints, Ints], Ints]:
+    def _open(self, scores: Floats, ripe: Bools, waiting: Bools, e: Columns) -> tuple[tuple[Ints, Ints], Ints]:
         rows = np.nonzero(waiting.any(axis=1))[0]
         waiting, strength = waiting[rows], self.by_mode(scores[rows])
         found = []
@@ -93,7 +94,7 @@ class Episodes:
             rows, waiting, strength, free = rows[some], waiting[some], strength[some], free[some]
             # The strongest explanation first; what it explains then waits for as long as it is open.
             mode = np.argmax(np.where(free, np.maximum(strength, _UNKNOWN), -np.inf), axis=1)
-            asked = (self.mode_of[None, :] == mode[:, None]) & e["on"][rows] & (e["run"][rows] > 0)
+            asked = (self.mode_of[None, :] == mode[:, None]) & ripe[rows]
             track = np.argmax(np.where(asked, or_zero(scores[rows]), -np.inf), axis=1)
             e["open"][rows, mode] = True
             e["by"][rows, mode] = track
@@ -111,8 +112,7 @@ class Episodes:
         """[R, M] what is kept from opening by what is open. opened: [R, M]. strength: [R, M] the highest scores."""
         kept: Bools = opened @ self._explains
         if self._rivalry:
-            outweighed = np.where(
-                opened & np.isfinite(strength), _OUTWEIGHS * strength, np.where(opened, np.inf, -np.inf)
-            )
-            kept |= (self._rivals & (strength[:, None, :] < outweighed[:, :, None])).any(axis=1)
+            enough = np.where(np.isfinite(strength), _OUTWEIGHS * strength, np.inf)
+            weaker = strength[:, None, :] < enough[:, :, None]
+            kept |= (opened[:, :, None] & self._rivals & weaker).any(axis=1)
         return kept

@@ -101,7 +101,7 @@ def _within_budget(
     months = len(plan.devices) * ((learnt_until - plan.start) / MONTH)
     levels = [alarms.merged(24 * HOUR) for alarms in sweep.alarms()]
     at = threshold([float((alarms.start < border).sum() / months) for alarms in levels], profile.false_alarms)
-    chosen = levels[at if at is not None else -1]
+    at = at if at is not None else len(levels) - 1
     told = [
         Told(
             device=int(device),
@@ -109,10 +109,10 @@ def _within_budget(
             component=judge.tracks[source].component,
             failure_mode=judge.tracks[source].failure_mode,
         )
-        for device, start, source in zip(chosen.device, chosen.start, chosen.source, strict=True)
+        for device, start, source in zip(levels[at].device, levels[at].start, levels[at].source, strict=True)
         if start >= border
     ]
-    return told, FACTORS[at if at is not None else -1]
+    return told, FACTORS[at]
 
 
 def figures(
@@ -208,6 +208,8 @@ def main(
             learnt_until = plan.start + timedelta(microseconds=duration(learn, "--learn"))
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
+    if learnt_until is not None and not plan.start < learnt_until < end:
+        raise click.UsageError(f"--learn {learn}: it must be longer than nothing and shorter than the {days} days")
     told, factor = judge(plan, profile, until=until, learnt_until=learnt_until)
     found = figures(plan, profile, told, since=learnt_until or plan.start, until=until) | {"threshold_factor": factor}
     print(f"{'fault':22}{'n':>5}{'warned':>9}{'lead median':>13}{'lead p10':>10}")

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, or_zero
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, believable, or_zero
 from anomaly.detectors.curves import RECENT, Curves
 from anomaly.detectors.line import Line
 from anomaly.detectors.renewal import Renewal
@@ -134,7 +134,8 @@ class Baseline:
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] combined deviation of the symptoms, 1 at the threshold; NaN until the device's warm-up is over."""
         smooth = self._smoothing(state)
-        self._renewal.begin(tick.replaced, lambda device: self._deviation(_of(device, state))[0], smooth, state)
+        if len(tick.replaced.device):
+            self._renewal.begin(tick.replaced, self._deviation(state), smooth, state)
         self._follow(tick, state, smooth)
         deviation = self._deviation(state)
         if self._drifts:
@@ -284,8 +285,9 @@ class Baseline:
         state["held"] = np.where(moved, state["level"], state["held"])
         strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE
         state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
-        new = self._renewal.over(passed, self._better(lambda by: by.deviation(state), state), state)
-        new |= state["still"] >= memory
+        new = state["still"] >= memory
+        if self._renewal.goes_on(state):
+            new |= self._renewal.over(passed, self._better(lambda by: by.deviation(state), state), state)
         if new.any():
             self._line.shift(np.where(new, self._by_line.rest(state), 0.0), state)
             self._by_line.settle(new, state)
@@ -300,7 +302,7 @@ class Baseline:
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """Symptoms of the failure mode with the normal band in the present context, and what was seen there, smoothed as it is judged."""
         asked = (self._asked.signs[track] != 0) | self._asked.either[track]
-        own = _of(device, state)
+        own = alone(device, state)
         smooth = self._smoothing(own)
         plain = self._deviation(own)
         signed = self._strongest(plain, own)
@@ -332,8 +334,3 @@ class Baseline:
                 )
             )
         return sorted(found, key=lambda e: -e.contribution)
-
-
-def _of(device: int, state: Columns) -> Columns:
-    """The state of one device alone."""
-    return {name: column[device : device + 1] for name, column in state.items()}

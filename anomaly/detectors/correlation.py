@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomaly.asked import ABNORMAL, unexplained
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone
 from core.profile import Profile, Role
 from telemetry.window import Bools, Floats, Tick
 
@@ -233,7 +233,7 @@ class Correlation:
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the statistic is of the device
         """All signals with their usual width around their mean, and what they are now; those that contribute most first."""
-        own = {name: column[device : device + 1] for name, column in state.items()}
+        own = alone(device, state)
         parts = self._contributions(own)[0]
         total = float(parts.sum()) or 1.0
         mean, width, recent = own["mean"][0], own["width"][0], own["recent"][0]

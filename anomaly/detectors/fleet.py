@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, least_spread, or_zero
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, least_spread, or_zero
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
@@ -127,7 +127,7 @@ class Fleet:
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """Signals that speak for it: where this device would be if it did as the fleet does, and where it is."""
-        own = {name: column[device : device + 1] for name, column in state.items()}
+        own = alone(device, state)
         deviation = self._deviation(own)
         shown = self._asked.shown(track, deviation)[0]
         total = float(shown.sum()) or 1.0

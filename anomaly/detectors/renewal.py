@@ -1,7 +1,5 @@
 """What a replaced component begins anew with: its signals may find another level, which is no fault of the new part."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from anomaly.asked import Asked
@@ -28,29 +26,33 @@ class Renewal:
             "before": Field(shape=(len(judged),)),  # the deviation when its component was replaced
         }
 
-    def begin(self, replaced: Marks, deviation: Callable[[int], Floats], smooth: Floats, state: Columns) -> None:
-        """Takes what was replaced in a tick. deviation: [S] of a device as it was last judged. smooth: [D, S] or [1, 1] ticks."""
+    def begin(self, replaced: Marks, deviation: Floats, smooth: Floats, state: Columns) -> None:
+        """Takes what was replaced in a tick. deviation: [D, S] as last judged. smooth: [D, S] or [1, 1] ticks."""
         for device, what in zip(replaced.device.tolist(), replaced.what.tolist(), strict=True):
             own = self._of.get(replaced.names[what])
             if own is None or not own.any():
                 continue
             first = own & (state["renewing"][device] <= 0)
-            state["before"][device] = np.where(first, or_zero(deviation(device)), state["before"][device])
+            state["before"][device] = np.where(first, or_zero(deviation[device]), state["before"][device])
             ticks = np.broadcast_to(_FOR * smooth, state["renewing"].shape)[device]
             state["renewing"][device] = np.where(own, ticks, state["renewing"][device])
 
     @staticmethod
-    def since(smooth: Floats, state: Columns) -> Floats | None:
+    def goes_on(state: Columns) -> bool:
+        """Whether any device has a part that is that new."""
+        return bool((state["renewing"] > 0).any())
+
+    def since(self, smooth: Floats, state: Columns) -> Floats | None:
         """[D, S] ticks since a signal's component was replaced, infinite where that is over; None where it is everywhere."""
-        renewing = state["renewing"] > 0
-        if not renewing.any():
+        if not self.goes_on(state):
             return None
-        return np.where(renewing, np.maximum(_FOR * smooth - state["renewing"], 0.0) + 1.0, np.inf)
+        return np.where(state["renewing"] > 0, np.maximum(_FOR * smooth - state["renewing"], 0.0) + 1.0, np.inf)
 
     def known(self, deviation: Floats, state: Columns) -> Floats:
         """[D, S] the deviation, NaN where it may be what a new part is like."""
-        renewing = state["renewing"] > 0
-        return np.where(renewing & self._another(deviation, state), np.nan, deviation) if renewing.any() else deviation
+        if not self.goes_on(state):
+            return deviation
+        return np.where((state["renewing"] > 0) & self._another(deviation, state), np.nan, deviation)
 
     def over(self, passed: Floats, deviation: Floats, state: Columns) -> Bools:
         """Lets [D, S] ticks pass. Returns where the time is over now, and the signal has another level than before."""

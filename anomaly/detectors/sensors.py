@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone
 from anomaly.detectors.spell import spell
 from core.profile import Profile
 from telemetry.ranges import modes_of
@@ -187,7 +187,7 @@ class Sensors:
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """The one signal, what is wrong with it, and its newest value."""
-        own = {name: column[device : device + 1] for name, column in state.items()}
+        own = alone(device, state)
         faults = np.nan_to_num(self._faults(own)[:, 0, track], nan=-1.0)
         name = self._names[track]
         low, high = self._profile.signals[name].range

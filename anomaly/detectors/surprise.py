@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, believable, least_spread
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, believable, least_spread
 from anomaly.detectors.spell import spell
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
@@ -194,7 +194,7 @@ class Surprise:
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """The component's signals that beat their records, each by its strangest view in the signal's own unit."""
-        own = {name: column[device : device + 1] for name, column in state.items()}
+        own = alone(device, state)
         band = self._band(own)[0]
         beaten = own["strange"][0] / band
         mean, view = own["mean"][0], own["view"][0]

@@ -83,6 +83,7 @@ def _learnt(one: Set, folder: Path, devices: Sequence[str], parts: int) -> list[
         return [tuple(at for at, name in enumerate(devices) if one.learn in name)]
     # What is only learnt from stands in no part.
     judged = set(recorded.devices(folder / "telemetry.csv.gz")) if one.windows else set(devices)
+    parts = min(parts, len(judged))
     part = {name: at % parts for at, name in enumerate(name for name in devices if name in judged)}
     return [tuple(at for at, name in enumerate(devices) if part.get(name) != own) for own in range(parts)]
 

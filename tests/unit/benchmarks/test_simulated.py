@@ -36,6 +36,13 @@ def test_what_the_first_days_cost_sets_the_threshold_for_the_rest(tmp_path: Path
     assert figures["10d"]["device_months"] > figures["40d"]["device_months"]
 
 
+@pytest.mark.parametrize("learn", ["0d", "90d", "200d"])
+def test_a_time_to_learn_that_leaves_nothing_is_refused(learn: str) -> None:
+    result = CliRunner().invoke(main, ["--learn", learn])
+    assert result.exit_code == 2
+    assert f"--learn {learn}: it must be longer than nothing and shorter than the 90 days" in result.output
+
+
 def test_a_tick_that_is_none_is_refused() -> None:
     result = CliRunner().invoke(main, ["--bare", "often"])
     assert result.exit_code == 2
