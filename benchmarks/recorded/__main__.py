@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
@@ -42,8 +43,8 @@ def _given(value: Any) -> int:
     return 0 if value is None else 1
 
 
-def judge(one: Set, data: Path, parts: int = 2) -> tuple[list[Outcome], Profile, float]:
-    """The outcomes of one set, its profile, and the seconds it took from files to figures. parts: see `_learnt`."""
+def judge(one: Set, data: Path, parts: int = 2, deal: int = 0) -> tuple[list[Outcome], Profile, float]:
+    """The outcomes of one set, its profile, and the seconds it took from files to figures. parts, deal: see `learnt`."""
     began = time.perf_counter()
     profile = parse(one.profile.read_text(encoding="utf-8") + one.detectors, one.profile)
     folder = data / one.folder
@@ -67,15 +68,15 @@ def judge(one: Set, data: Path, parts: int = 2) -> tuple[list[Outcome], Profile,
     )
     quiet = Console(quiet=True)
     outcomes = [
-        judged(profile, history, labels, replace(one.rules, train_devices=learnt), quiet, jobs=-1)
-        for learnt in _learnt(one, folder, history.devices, parts)
+        judged(profile, history, labels, replace(one.rules, train_devices=known), quiet, jobs=-1)
+        for known in learnt(one, folder, history.devices, parts, deal)
     ]
     return outcomes, profile, time.perf_counter() - began
 
 
-def _learnt(one: Set, folder: Path, devices: Sequence[str], parts: int) -> list[tuple[int, ...]]:
+def learnt(one: Set, folder: Path, devices: Sequence[str], parts: int = 2, deal: int = 0) -> list[tuple[int, ...]]:
     """The positions of the devices to learn from, for each run. parts: where devices are judged by what was learnt from others, so
-    many parts of them, each judged by all others.
+    many parts of them, each judged by all others. deal: 0 deals them out in their order, any other number by lot.
     """
     if not one.learn:
         return [()]
@@ -84,7 +85,10 @@ def _learnt(one: Set, folder: Path, devices: Sequence[str], parts: int) -> list[
     # What is only learnt from stands in no part.
     judged = set(recorded.devices(folder / "telemetry.csv.gz")) if one.windows else set(devices)
     parts = min(parts, len(judged))
-    part = {name: at % parts for at, name in enumerate(name for name in devices if name in judged)}
+    names = [name for name in devices if name in judged]
+    if deal:
+        np.random.default_rng(deal).shuffle(names)
+    part = {name: at % parts for at, name in enumerate(names)}
     return [tuple(at for at, name in enumerate(devices) if part.get(name) != own) for own in range(parts)]
 
 
@@ -98,9 +102,16 @@ def _learnt(one: Set, folder: Path, devices: Sequence[str], parts: int) -> list[
     type=click.IntRange(min=2),
     help="Where devices are judged by what was learnt from others: of so many parts each by all others.",
 )
+@click.option(
+    "--deal",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Deal them into parts by this lot; 0: in their order. How much a figure owes to who learns from whom.",
+)
 @click.option("--tables", is_flag=True, help="Print each set's judged tables too.")
 @click.option("--json", "json_out", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
-def main(data: Path, *, names: tuple[str, ...], parts: int, tables: bool, json_out: Path | None) -> None:
+def main(data: Path, *, names: tuple[str, ...], parts: int, deal: int, tables: bool, json_out: Path | None) -> None:
     """Judge the recorded sets in DATA and print the figures beside the goals."""
     console = Console()
     table = Table(title="recorded sets", title_justify="left")
@@ -108,7 +119,7 @@ def main(data: Path, *, names: tuple[str, ...], parts: int, tables: bool, json_o
         table.add_column(column, justify="left" if column in {"set", "figure"} else "right")
     written: dict[str, Any] = {}
     for name in names or SETS:
-        outcomes, profile, seconds = judge(SETS[name], data, parts)
+        outcomes, profile, seconds = judge(SETS[name], data, parts, deal)
         if tables:
             for outcome in outcomes:
                 show(outcome, console)

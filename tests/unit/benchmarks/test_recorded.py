@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.recorded.__main__ import hand_set, main
+from benchmarks.recorded.__main__ import hand_set, learnt, main
 from benchmarks.recorded.conditions import six
 from benchmarks.recorded.sets import SETS, Goal
 from core.profile import load
@@ -51,6 +51,18 @@ def test_six_conditions_move_sensors_and_change_nothing_within_one() -> None:
         own = flown == altitude
         assert np.corrcoef(laid.values[own, 1], plain.values[own, 1])[0, 1] == pytest.approx(1.0)
     assert laid.values[:, 1].std() > 20 * plain.values[:, 1].std()
+
+
+def test_each_device_is_judged_once_by_what_was_learnt_from_others(tmp_path: Path) -> None:
+    names = [f"d{at:02}" for at in range(23)]
+    deals = [learnt(SETS["backblaze"], tmp_path, names, 5, deal) for deal in (0, 1, 2)]
+    for runs in deals:
+        judged = [at for known in runs for at in range(23) if at not in known]
+        assert sorted(judged) == list(range(23))
+        assert [len(known) for known in runs] == [18, 18, 18, 19, 19]
+    assert deals[0][0] == tuple(at for at in range(23) if at % 5)
+    assert deals[1] != deals[0] != deals[2] != deals[1]
+    assert learnt(SETS["backblaze"], tmp_path, names, 5, 2) == deals[2]
 
 
 def test_it_runs_on_a_folder(tmp_path: Path) -> None:
