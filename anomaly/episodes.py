@@ -74,11 +74,9 @@ class Episodes:
         e["on"] = (e["on"] | (e["run"] >= self._on_delay)) & (e["calm"] < self._off_delay)
 
         # What waited while another was open, and is no longer abnormal when that closes, was a part of it.
-        ripe = e["on"] & (e["run"] > 0)
-        on, waiting = np.zeros_like(e["open"]), np.zeros_like(e["open"])
-        for track, mode in enumerate(self.mode_of):
-            on[:, mode] |= e["on"][:, track]
-            waiting[:, mode] |= ripe[:, track]
+        abnormal = e["run"] > 0
+        ripe = e["on"] & abnormal
+        on, waiting = self._any(e["on"]), self._any(ripe)
         rows, modes = np.nonzero(e["open"] & ~on)
         e["open"] &= on
         opened, by = self._open(scores, ripe, waiting & ~e["open"], e)
@@ -87,11 +85,15 @@ class Episodes:
     def _open(self, scores: Floats, ripe: Bools, waiting: Bools, e: Columns) -> tuple[tuple[Ints, Ints], Ints]:
         rows = np.nonzero(waiting.any(axis=1))[0]
         waiting, strength = waiting[rows], self.by_mode(scores[rows])
+        ripening = self._any((e["run"][rows] > 0) & ~e["on"][rows]) & ~waiting
         found = []
         while len(rows):
-            free = waiting & ~self._kept(e["open"][rows], strength)
+            kept = self._kept(e["open"][rows], strength)
+            free = waiting & ~kept
+            free &= ~self._outdone(ripening & ~kept, strength)
             some = free.any(axis=1)
             rows, waiting, strength, free = rows[some], waiting[some], strength[some], free[some]
+            ripening = ripening[some]
             # The strongest explanation first; what it explains then waits for as long as it is open.
             mode = np.argmax(np.where(free, np.maximum(strength, _UNKNOWN), -np.inf), axis=1)
             asked = (self.mode_of[None, :] == mode[:, None]) & ripe[rows]
@@ -107,6 +109,24 @@ class Episodes:
         row, mode, track = (np.concatenate(column) for column in zip(*found, strict=True))
         order = np.argsort(row, kind="stable")
         return (row[order], mode[order]), track[order]
+
+    def _any(self, by_track: Bools) -> Bools:
+        """[R, M] where any track of a failure mode is so, from [R, K]."""
+        result = np.zeros((len(by_track), len(self.modes)), dtype=bool)
+        for track, mode in enumerate(self.mode_of):
+            result[:, mode] |= by_track[:, track]
+        return result
+
+    def _outdone(self, ripening: Bools, strength: Floats) -> Bools:
+        """[R, M] what would be explained by something stronger that is abnormal, but not for long enough yet: which of two it is, is
+        told once both had their time. It waits for no longer than that takes, or until the other is weaker or gone.
+        """
+        result = np.zeros_like(ripening)
+        some = np.nonzero(ripening.any(axis=1))[0]
+        if len(some):
+            stronger = strength[some][:, :, None] > strength[some][:, None, :]
+            result[some] = (ripening[some][:, :, None] & stronger & (self._explains | self._rivals)).any(axis=1)
+        return result
 
     def _kept(self, opened: Bools, strength: Floats) -> Bools:
         """[R, M] what is kept from opening by what is open. opened: [R, M]. strength: [R, M] the highest scores."""

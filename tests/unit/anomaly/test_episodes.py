@@ -68,3 +68,35 @@ def test_what_ended_with_what_explains_it_is_not_told_afterwards(how: str) -> No
 
 def test_what_is_explained_waits_however_strong_it_is() -> None:
     assert told(*[(1.5, 1.2)] * 2, *[(1.5, 9.0)] * 5, explains=True) == [(1, "opened", "fan")]
+
+
+@pytest.mark.parametrize("how", ["explains", "rivals"])
+def test_the_stronger_of_two_is_told_though_it_came_a_little_later(how: str) -> None:
+    later = [(0.5, 1.2), (1.5, 1.3), *[(1.6, 1.4)] * 4]
+    assert told(*later, explains=how == "explains", rivals=how == "rivals") == [(2, "opened", "fan")]
+    assert told(*later) == [(1, "opened", "pump"), (2, "opened", "fan")]
+
+
+def test_what_came_first_and_is_stronger_is_told_at_once() -> None:
+    assert told((0.5, 1.5), *[(1.2, 1.6)] * 4, rivals=True) == [(1, "opened", "pump")]
+
+
+@pytest.mark.parametrize("then", [0.5, 1.25])
+def test_what_waits_for_something_stronger_is_told_when_that_fades(then: float) -> None:
+    # After a single tick it is normal again, or the weaker of the two.
+    fading = [(0.5, 1.2), (1.5, 1.3), *[(then, 1.3)] * 3]
+    assert told(*fading, rivals=True) == [(2, "opened", "pump")]
+
+
+def test_what_is_explained_itself_keeps_nothing_waiting() -> None:
+    tracks = [
+        Track(component=part, failure_mode="abnormal", kind="degradation", on_delay=delay, off_delay=OFF, off_below=0.8)
+        for part, delay in (("motor", 1), ("fan", 9), ("pump", 1))
+    ]
+    # The motor explains the fan, the fan the pump.
+    episodes = Episodes(tracks, np.eye(3, k=1, dtype=bool))
+    state = fresh(episodes.layout, 1)
+    one = np.ones(1, dtype=bool)
+    assert episodes.step(0, one, np.array([[2.0, 1.5, 1.2]]), state).opened[1].tolist() == [0, 2]
+    state = fresh(episodes.layout, 1)
+    assert episodes.step(0, one, np.array([[0.5, 1.5, 1.2]]), state).opened[1].tolist() == []
