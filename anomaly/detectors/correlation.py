@@ -14,13 +14,9 @@ from numpy.typing import NDArray
 from anomaly.asked import ABNORMAL, unexplained
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone
 from core.profile import Profile, Role
-from telemetry.window import Bools, Floats, Tick
+from telemetry.window import Bools, Floats, Marks, Tick
 
-_WARM_UP, _MEMORY, _SMOOTH = (
-    360,
-    4000,
-    5,
-)
+_WARM_UP, _MEMORY, _SMOOTH = 360, 4000, 5
 """Ticks, where the profile gives no time."""
 _KEPT = 0.5
 """Share of the variance within the directions of T2; the rest is Q's."""
@@ -33,6 +29,8 @@ _LEARN_ALL, _LEARN_NONE = 0.4, 0.8
 """Up to which score a tick is learnt with full weight, and from which on not at all."""
 _LEAST_SPREAD = 0.1
 """A statistic's own spread is at least this share of its usual value, and of 1."""
+_ENOUGH = 1 / 4
+"""A signal is judged from this share of the warm-up on; after a replacement its mean is found anew for as long."""
 _ABOVE = 1.25
 """So many times further than it ever was when it was normal, a statistic must be."""
 _FORGET = 4.0
@@ -50,7 +48,7 @@ class Correlation:
     """
 
     name: ClassVar[str] = "correlation"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.correlation
@@ -61,10 +59,12 @@ class Correlation:
         self._warm_up = settings.warm_up / profile.tick if settings.warm_up else _WARM_UP
         self._memory = max(settings.memory / profile.tick if settings.memory else _MEMORY, self._warm_up)
         self._smooth = max(1.0, settings.smooth / profile.tick if settings.smooth else _SMOOTH)
+        self._enough = _ENOUGH * self._warm_up
         self._names = list(profile.signals)
         ranges = np.array([profile.signals[n].range for n in self._names])
         self._low, self._span = ranges[:, 0], ranges[:, 1] - ranges[:, 0]
         parts = [s.component if s.role is Role.MEASURE else None for s in profile.signals.values()]
+        self._of = {c: np.array([p == c for p in parts]) for c in profile.components}
         # One signal alone has no relations.
         watched = unexplained(profile) if len(self._names) > 1 else []
         self._member = np.array([[p == c for p in parts] for c in watched], dtype=np.float32).reshape(-1, len(parts))
@@ -87,6 +87,8 @@ class Correlation:
                 "mean": Field(shape=(s,)),  # of each signal, in shares of its range, as all that follows
                 "away": Field(shape=(s,), dtype="<f4"),  # from the mean, newest
                 "recent": Field(shape=(s,), dtype="<f4"),  # from the mean, smoothed
+                "renewing": Field(shape=(s,), dtype="<f4"),  # ticks in which a new part may find another mean
+                "before": Field(shape=(s,), dtype="<f4"),  # what was recent and strange when it was replaced
                 "cov": Field(shape=(s, s), dtype="<f4"),
                 "width": Field(shape=(s,), dtype="<f4", start=1.0),  # the spread when the axes were found
                 "axes": Field(shape=(s, s), dtype="<f4"),  # columns are eigenvectors of the correlation
@@ -109,6 +111,8 @@ class Correlation:
         """
         if not self.tracks:
             return np.empty((len(tick.heard), 0))
+        if len(tick.replaced.device):
+            self._renew(tick.replaced, state)
         self._follow(tick, state)
         strength = self._strength(state).max(axis=1)
         score = np.repeat(np.maximum(strength, 0.0)[:, None], len(self.tracks), axis=1)
@@ -125,6 +129,23 @@ class Correlation:
         ready: Bools = state["found"] & (state["age"] >= self._warm_up)
         return ready
 
+    def _renew(self, replaced: Marks, state: Columns) -> None:
+        """Lets the signals of replaced components find another mean."""
+        strange = self._ready(state) & (self._strength(state).max(axis=1) >= _LEARN_NONE)
+        for device, what in zip(replaced.device.tolist(), replaced.what.tolist(), strict=True):
+            own = self._of.get(replaced.names[what])
+            if own is None:
+                continue
+            parts = self._contributions(alone(device, state))[0]
+            told = strange[device] & (parts > parts.mean())
+            state["before"][device] = np.where(own, told * state["recent"][device], state["before"][device])
+            state["renewing"][device] = np.where(own, self._enough, state["renewing"][device])
+
+    def _hidden(self, state: Columns) -> Bools:
+        """[D, S] what may be what a new part is like; not where a signal is strange on the same side as before: then it was not that part."""
+        hidden: Bools = (state["renewing"] > 0) & ~(state["before"] * state["recent"] > 0)
+        return hidden
+
     def _follow(self, tick: Tick, state: Columns) -> None:
         """Moves what is smoothed, and the two statistics."""
         seen = np.isfinite(tick.values)
@@ -132,9 +153,11 @@ class Correlation:
         share = np.clip((np.where(seen, tick.values, 0.0) - self._low) / self._span, -1.0, 2.0)
         fresh = seen & (state["n"] == 0)
         state["mean"] = np.where(fresh, share, state["mean"])
-        far = np.where(state["found"][:, None], _FAR * state["width"], np.inf)
+        renewing = state["renewing"] > 0
+        far = np.where(state["found"][:, None] & ~renewing, _FAR * state["width"], np.inf)
         state["away"] = np.where(seen, np.clip(share - state["mean"], -far, far), 0.0).astype(np.float32)
-        step = seen / np.minimum(np.maximum(state["n"] + 1.0, 1.0), self._smooth)
+        over = np.minimum(np.maximum(state["n"] + 1.0, 1.0), self._smooth)
+        step = seen / np.where(renewing, self._enough - state["renewing"] + 1.0, over)
         state["recent"] += step * (state["away"] - state["recent"])
         along = self._along(state)
         square = along * along
@@ -146,7 +169,8 @@ class Correlation:
 
     def _along(self, state: Columns) -> NDArray[np.float32]:
         """[D, S] the smoothed distance from the mean along the axes."""
-        along: NDArray[np.float32] = np.einsum("ds,dsk->dk", state["recent"] / state["width"], state["axes"])
+        recent = np.where(self._hidden(state), np.float32(0), state["recent"])
+        along: NDArray[np.float32] = np.einsum("ds,dsk->dk", recent / state["width"], state["axes"])
         return along
 
     def _strength(self, state: Columns) -> Floats:
@@ -174,6 +198,10 @@ class Correlation:
         strength = self._strength(state).max(axis=1)
         trust = np.clip((_LEARN_NONE - strength) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
         trust = np.where(self._ready(state), trust, 1.0) * tick.heard
+        if (state["renewing"] > 0).any():
+            # What is learnt of some signals alone breaks the relations to the others.
+            trust = np.where((state["renewing"] > 0).any(axis=1), 0.0, trust)
+            self._settle(tick, state)
         weight = trust[:, None] * np.isfinite(tick.values)
         state["n"] = np.minimum(state["n"] + weight, self._memory).astype(np.float32)
         step = (weight / np.maximum(state["n"], 1.0)).astype(np.float32)
@@ -188,6 +216,15 @@ class Correlation:
         due = np.nonzero(state["age"] >= state["due"])[0]
         if len(due):
             self._find_axes(state, due)
+
+    def _settle(self, tick: Tick, state: Columns) -> None:
+        """Lets the time of new parts pass; what they are like when it is over is normal."""
+        hidden = self._hidden(state)
+        state["renewing"] = np.maximum(state["renewing"] - np.isfinite(tick.values), 0.0).astype(np.float32)
+        new = hidden & (state["renewing"] <= 0)
+        state["mean"] += np.where(new, state["recent"], 0.0)
+        for field in ("away", "recent"):
+            state[field] = np.where(new, np.float32(0), state[field])
 
     def _know_sizes(self, state: Columns, trust: Floats) -> None:
         trust = trust * state["found"]
@@ -213,7 +250,7 @@ class Correlation:
         usual = np.abs(state["mean"][due] + self._low / self._span)
         width = np.sqrt(np.maximum(own, 0.0)) + _FLOOR + _RELATIVE_FLOOR * usual
         # A signal that was measured too seldom is not judged: its width is without end.
-        width = np.where(n >= self._warm_up / 4, width, np.inf)
+        width = np.where(n >= self._enough, width, np.inf)
         with np.errstate(invalid="ignore"):
             correlation = np.nan_to_num(cov / (width[:, :, None] * width[:, None, :]))
         # Few ticks make a correlation of many signals look stronger than it is: shrink it (Ledoit and Wolf's idea).

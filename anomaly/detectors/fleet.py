@@ -10,6 +10,7 @@ import numpy as np
 
 from anomaly.asked import Asked
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, least_spread, or_zero
+from anomaly.detectors.renewal import Renewal
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
@@ -33,7 +34,7 @@ class Fleet:
     """Scores failure modes by their symptoms, and components without any by whatever deviates most."""
 
     name: ClassVar[str] = "fleet"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.fleet
@@ -50,6 +51,7 @@ class Fleet:
         ranges = np.array([profile.signals[n].range for n in self._judged]).reshape(-1, 2)
         self._low, self._span = ranges[:, 0], ranges[:, 1] - ranges[:, 0]
         self._asked = Asked.of(profile, self._judged)
+        self._renewal = Renewal(profile, self._judged, self._asked, _LEARN_NONE)
         self.tracks = tuple(
             Track(
                 component=component,
@@ -72,10 +74,13 @@ class Fleet:
             "spread": Field(shape=s),  # its usual variance
             "across": Field(shape=s),  # its spread over the fleet when it was judged
             "judged": Field(shape=s, dtype="?"),  # whether there was a fleet to compare it with
+            **self._renewal.layout,
         }
 
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] deviation from the fleet, 1 at the threshold; NaN in the warm-up and without a fleet."""
+        if len(tick.replaced.device):
+            self._renewal.begin(tick.replaced, self._apart(state), np.array([[self._smooth]]), state)
         self._follow(tick, state)
         return self._asked.fuse(self._deviation(state))
 
@@ -94,9 +99,14 @@ class Fleet:
         state["level"] = np.where(seen & (state["n"] == 0), share - common, state["level"])
         # Until it is settled, a device learns its level with or without others.
         apart = np.where((fleet | ~settled) & np.isfinite(own), own - common, 0.0)
-        most = np.where(settled, _MOST * self._threshold * self._width(state), np.inf)
+        bounded = settled & (state["renewing"] <= 0)
+        most = np.where(bounded, _MOST * self._threshold * self._width(state), np.inf)
         state["apart"] = np.clip(apart, -most, most)
-        step = (fleet & settled) / np.minimum(np.maximum(state["n"], 1.0), self._smooth)
+        over = np.minimum(np.maximum(state["n"], 1.0), self._smooth)
+        renewed = self._renewal.since(np.array([[self._smooth]]), state)
+        if renewed is not None:
+            over = np.minimum(over, renewed)
+        step = (fleet & settled) / over
         state["rest"] += step * (state["apart"] - state["rest"])
         state["newest"] = np.where(seen, share, state["newest"])
         state["common"] = np.where(fleet, common, state["common"])
@@ -112,14 +122,23 @@ class Fleet:
         return width + least_spread(_FLOOR, size, _OWN_FLOOR)
 
     def _deviation(self, state: Columns) -> Floats:
+        """[D, S] 1 at the threshold; NaN where it is not known, or may be what a new part is like."""
+        return self._renewal.known(self._apart(state), state)
+
+    def _apart(self, state: Columns) -> Floats:
         ready = state["judged"] & (state["n"] >= self._warm_up)
         return np.where(ready, state["rest"] / (self._threshold * self._width(state)), np.nan)
 
     def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — weighed by each signal's deviation
         """Level and spread move, with less weight the stranger a signal is."""
-        deviation = np.abs(or_zero(self._deviation(state)))
-        trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
-        trust *= np.isfinite(tick.values[:, self._columns])
+        seen = np.isfinite(tick.values[:, self._columns])
+        if self._renewal.goes_on(state):
+            new = self._renewal.over(seen.astype(float), self._apart(state), state)
+            state["level"] += np.where(new, state["rest"], 0.0)
+            for field in ("apart", "rest"):
+                state[field] = np.where(new, 0.0, state[field])
+        deviation = np.abs(or_zero(self._apart(state)))
+        trust = np.clip((_LEARN_NONE - deviation) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0) * seen
         state["n"] = np.minimum(state["n"] + trust, self._memory).astype(np.float32)
         step = trust / np.maximum(state["n"], 1.0)
         state["level"] += step * state["apart"]

@@ -1,6 +1,7 @@
 """Broken relations between signals, and a device against its fleet, on made-up signals."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from anomaly.detector import fresh
 from anomaly.detectors import of
 from anomaly.judge import Judge
 from core.profile import parse
-from telemetry.window import Floats, Tick, Window
+from telemetry.window import Floats, Marks, Tick, Window
 
 PUMP = """
 profile: pump
@@ -38,13 +39,18 @@ def fleet(seed: int = 1) -> Floats:
     return np.stack([flow, draw, hum, 40 + weather + random.normal(0, 0.1, load.shape)], axis=2)
 
 
-def scores(detector: str, values: Floats, pump: str = PUMP) -> tuple[Floats, list[str]]:
-    """[T, D, K] and the component of each track."""
+def scores(
+    detector: str, values: Floats, pump: str = PUMP, replaced: tuple[int, str] | None = None
+) -> tuple[Floats, list[str]]:
+    """[T, D, K] and the component of each track. replaced: at which tick which component of the first device is."""
     own = next(one for one in of(parse(pump.replace("DETECTOR", detector), "pump.yaml")) if one.name == detector)
     state = fresh(own.layout, values.shape[1])
     found = []
+    one = np.zeros(1, dtype=np.int64)
     for at, row in enumerate(values):
         tick = Tick(time=at, values=row, heard=np.asarray(np.isfinite(row).any(axis=1)))
+        if replaced is not None and at == replaced[0]:
+            tick = replace(tick, replaced=Marks(names=(replaced[1],), at=one + at, device=one, what=one))
         score = own.score(tick, state)
         own.learn(tick, state, score >= 1.0)
         found.append(score)
@@ -130,3 +136,34 @@ def test_fleet_findings_name_the_signal_and_where_it_should_be() -> None:
     assert (opened.device, opened.component, opened.failure_mode) == (4, "casing", "abnormal")
     assert [e.signal for e in opened.evidence] == ["heat"]
     assert opened.evidence[0].seen > (opened.evidence[0].normal_high or 0.0)
+
+
+@pytest.mark.parametrize("detector", ["correlation", "fleet"])
+@pytest.mark.parametrize("step", [10.0, -4.0, 30.0])
+def test_a_new_part_that_is_different_is_no_fault_and_its_wear_is_one(detector: str, step: float) -> None:
+    values = fleet()
+    values[250:, 0, 2] += step
+    values[400:, 0, 2] += np.sign(step) * 4
+    unknown, components = scores(detector, values)
+    motor = components.index("motor")
+    assert np.nanmax(unknown[250:300, 0, motor]) >= 1.0
+    known, _ = scores(detector, values, replaced=(250, "motor"))
+    assert (known[250:400, 0] >= 1.0).sum() <= 1
+    assert (known[430:, 0, motor] >= 1.0).all()
+    # What was replaced is another part than the one that is different now.
+    other, _ = scores(detector, values, replaced=(250, "casing"))
+    assert np.nanmax(other[250:300, 0, motor]) >= 1.0
+
+
+@pytest.mark.parametrize("detector", ["correlation", "fleet"])
+def test_a_repair_that_helps_ends_it_and_one_that_does_not_leaves_it(detector: str) -> None:
+    worn = fleet()
+    worn[250:, 0, 2] += 6
+    helped = worn.copy()
+    helped[300:, 0, 2] -= 6
+    left, components = scores(detector, worn, replaced=(300, "motor"))
+    motor = components.index("motor")
+    assert (left[280:, 0, motor] >= 1.0).all()
+    over, _ = scores(detector, helped, replaced=(300, "motor"))
+    assert over[299, 0, motor] >= 1.0
+    assert (over[350:, 0] >= 1.0).sum() <= 1
