@@ -78,13 +78,26 @@ def dealt(examples: Examples, horizon: float, devices: int) -> Ints:
 
 def shown(examples: Examples, design: Design, healthy: Bools, fold_of: Ints, seed: int) -> Bools:
     """[N] what a member learns from: all that leads up to failures of the devices it may know, and as much of healthy time as is
-    enough. Of more, each member is shown ticks drawn for itself, so together they know nearly all.
+    enough. Of more, each member is shown ticks drawn for itself, so together they know nearly all. Where time before failures was
+    recorded more often than other time, each is shown every n-th tick of it, other members other ones.
     """
     there = ~design.knows_not(fold_of)[examples.device]
     at = np.nonzero(there & healthy)[0]
-    order = np.random.default_rng((seed, *design.folds, round(design.reach))).permutation(len(at))
-    there[at[order[_ENOUGH:]]] = False
+    chosen = np.random.default_rng((seed, *design.folds, round(design.reach)))
+    there[at[chosen.permutation(len(at))[_ENOUGH:]]] = False
+    step = every(examples, design.reach)
+    if step > 1:
+        before = there & ~healthy
+        order = np.lexsort((examples.times, examples.device))
+        order = order[before[order]]
+        there &= healthy
+        there[order[int(chosen.integers(step)) :: step]] = True
     return there
+
+
+def every(examples: Examples, reach: float) -> int:
+    """Of how many ticks before failures members with that reach are shown one; so that two or so are left before each failure."""
+    return max(1, int(min(examples.seldom, reach / 2)))
 
 
 def not_knowing(members: Sequence[tuple[Design, _Fit]], fold: int | None) -> tuple[_Fit, ...]:

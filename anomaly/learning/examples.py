@@ -20,6 +20,10 @@ _MOST_ROWS = 300_000
 """Ticks of devices to learn from; of longer histories the healthy ticks are drawn."""
 _ENOUGH = 40_000
 """Ticks of devices that tell what conditions make of signals."""
+_SNAPSHOTS = 3.0
+"""Where other time was recorded so many times more seldom than time before failures, the history is one of snapshots; less may be a
+device that stands still in summer.
+"""
 _MOST_MISSING = 0.5
 """A feature that is not known for more than this share of the ticks before failures is not learnt from."""
 
@@ -39,6 +43,7 @@ class Examples:
 
     rows: [N, F] features. device: [N] positions. times: [N] microseconds since the epoch. weight: [N] how many ticks each stands for. remaining: [N, C] ticks to the
     next failure of each component, inf where none is known. followed: [N] ticks for which the device was still watched.
+    seldom: how much more seldom other time was recorded than time before failures.
     """
 
     rows: Matrix
@@ -47,6 +52,7 @@ class Examples:
     weight: Floats
     remaining: Floats
     followed: Floats
+    seldom: float = 1.0
 
 
 def collect(
@@ -78,6 +84,7 @@ def collect(
         own = failed.device == device
         due[device] = [(c, np.sort(failed.time[own & (failed.component == c)])) for c in range(len(profile.components))]
     found: list[Examples] = []
+    coverage = _Coverage(len(devices))
     for window in windows:
         for step in window.ticks():
             end = step.time + tick
@@ -95,6 +102,7 @@ def collect(
                     if following and end - times[following - 1] <= horizon * tick:
                         broken[row] |= state["since"][at[row], component] < times[following - 1] // tick
             near: Bools = np.asarray((remaining <= horizon).any(axis=1))
+            coverage.take(at, near, end)
             # What has failed and is not replaced is no healthy example, and leads up to nothing.
             kept = near | ((chosen.random(len(at)) < share) & ~broken)
             at = at[kept]
@@ -111,7 +119,43 @@ def collect(
             )
     if not found:
         raise InvalidInput("there is no telemetry to learn from")
-    return Examples(**{f: np.concatenate([getattr(e, f) for e in found]) for f in Examples.__dataclass_fields__})
+    whole = {f: np.concatenate([getattr(e, f) for e in found]) for f in Examples.__dataclass_fields__ if f != "seldom"}
+    seldom = coverage.seldom(failed, tick, horizon)
+    whole["weight"] = np.where((whole["remaining"] <= horizon).any(axis=1), 1.0, seldom * whole["weight"])
+    return Examples(**whole, seldom=seldom)
+
+
+class _Coverage:
+    """How much of the time of D devices was recorded, before failures and else. Where little more than the time before failures was
+    kept, it would look as if all that is unusual led to one.
+    """
+
+    def __init__(self, devices: int) -> None:
+        self._first = np.full(devices, -1, dtype=np.int64)
+        self._last = np.zeros(devices, dtype=np.int64)
+        self._near = self._else = 0
+
+    def take(self, at: Ints, near: Bools, end: int) -> None:
+        """Devices that were heard in a tick, and whether each was near a failure."""
+        self._first[at] = np.where(self._first[at] < 0, end, self._first[at])
+        self._last[at] = end
+        self._near += int(near.sum())
+        self._else += int((~near).sum())
+
+    def seldom(self, failed: Failed, tick: int, horizon: float) -> float:
+        """How much more seldom other time was recorded than time before failures; 1 where it was not."""
+        heard = np.nonzero(self._first >= 0)[0]
+        possible = float(((self._last - self._first)[heard] / tick + 1).sum())
+        near = 0.0
+        for device in np.intersect1d(np.unique(failed.device), heard).tolist():
+            first, last = self._first[device], self._last[device]
+            times = np.unique(failed.time[failed.device == device])
+            times = times[(times > first) & (times <= last + horizon * tick)]
+            near += np.minimum(np.diff(times, prepend=first) / tick, horizon).sum()
+        if not (self._near and self._else and near):
+            return 1.0
+        found = min(self._near / near, 1.0) * (possible - near) / self._else
+        return found if found >= _SNAPSHOTS else 1.0
 
 
 def conditions_of(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from anomaly.learning.designs import every
 from anomaly.learning.examples import Examples
 from anomaly.learning.features import Matrix
 from anomaly.learning.forest import Forest
@@ -37,7 +38,7 @@ def chance(
 ) -> Forest:
     """A classifier of the ticks that are within reach of a failure, learnt from those of the examples that it is shown, [N]."""
     near = examples.remaining[shown, component] <= reach
-    together = {"min_samples_leaf": max(20, round(_TOGETHER * reach))}
+    together = {"min_samples_leaf": max(20, round(_TOGETHER * _before_one(examples, reach)))}
     rows = _told(examples.rows[shown])
     # Small steps over some of the features at a time. Without weights, which boosting takes several times as long with:
     # calibration brings the drawing of examples back in.
@@ -56,7 +57,7 @@ def chance(
 def beside(examples: Examples, component: int, shown: Bools, reach: float, scale: Scale) -> Logistic:
     """A logistic regression of the same."""
     near = examples.remaining[shown, component] <= reach
-    return Logistic.learn(scale, examples.rows[shown], near, _STRENGTH / reach)
+    return Logistic.learn(scale, examples.rows[shown], near, _STRENGTH / _before_one(examples, reach))
 
 
 def rest(examples: Examples, component: int, devices: Bools, horizon: float, texts: Bools, seed: int) -> Quantiles:
@@ -80,6 +81,11 @@ def rest(examples: Examples, component: int, devices: Bools, horizon: float, tex
     middle = kind(loss="squared_error", max_iter=_STEPS).fit(rows, ticks)
     high = kind(loss="quantile", quantile=0.9, max_iter=_STEPS_OF_BAND).fit(rows, ticks)
     return Quantiles(*(Forest.of(fit, rows, texts) for fit in (low, middle, high)))
+
+
+def _before_one(examples: Examples, reach: float) -> float:
+    """The ticks before one failure that a member is shown."""
+    return reach / every(examples, reach)
 
 
 def _categories(texts: Bools) -> Bools | None:

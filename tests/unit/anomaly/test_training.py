@@ -18,7 +18,7 @@ from anomaly.detector import fresh
 from anomaly.finding import Change
 from anomaly.judge import Judge
 from anomaly.judgement.rules import HOUR, Rules
-from anomaly.learning import designs
+from anomaly.learning import designs, examples
 from anomaly.learning.examples import Examples, Failed, collect
 from anomaly.learning.features import Features, Vocabulary
 from anomaly.learning.forest import Forest
@@ -41,6 +41,23 @@ def learnt(known: Fleet) -> Learnt:
     found = backtest.learn(known.profile, known.recording(), known.labels(), Rules())
     assert found is not None
     return found
+
+
+def collected(recording: Recording, known: Fleet) -> Examples:
+    """All examples of a recording of a fleet."""
+    failed = known.labels().failed
+    assert failed is not None
+    device, component, time = failed
+    return collect(
+        known.profile,
+        Features(known.profile, Vocabulary(attributes={})),
+        recording.windows(),
+        Failed(device=device, component=component, time=time),
+        devices=np.ones(len(known.devices), dtype=bool),
+        until=None,
+        ticks=float(known.values.size),
+        watched=recording.spans()[1],
+    )
 
 
 @pytest.mark.parametrize("shown", [60_000, 400])
@@ -149,22 +166,6 @@ def test_a_feature_that_is_hardly_ever_known_before_failures_is_not_learnt_from(
 
 
 def test_what_has_failed_and_is_not_replaced_is_no_healthy_example(known: Fleet) -> None:
-    def examples(recording: Recording) -> Examples:
-        features = Features(known.profile, Vocabulary(attributes={}))
-        failed = known.labels().failed
-        assert failed is not None
-        device, component, time = failed
-        return collect(
-            known.profile,
-            features,
-            recording.windows(),
-            Failed(device=device, component=component, time=time),
-            devices=np.ones(12, dtype=bool),
-            until=None,
-            ticks=float(known.values.size),
-            watched=recording.spans()[1],
-        )
-
     def after(found: Examples) -> Bools:
         start = int(known.recording().times[0])
         inside = np.zeros(len(found.device), dtype=bool)
@@ -173,11 +174,88 @@ def test_what_has_failed_and_is_not_replaced_is_no_healthy_example(known: Fleet)
             inside |= (found.device == device) & (passed > 0) & (passed <= 48) & ~(found.remaining[:, 0] <= 48)
         return inside
 
-    replaced = examples(known.recording())
+    replaced = collected(known.recording(), known)
     assert after(replaced).sum() > 800
-    broken = examples(replace(known.recording(), replaced=Happenings()))
+    broken = collected(replace(known.recording(), replaced=Happenings()), known)
     assert not after(broken).any()
     assert len(broken.device) == len(replaced.device) - after(replaced).sum()
+
+
+@pytest.fixture(scope="module")
+def warm() -> Fleet:
+    """Heat is the only sign, and of three spells one comes to nothing good."""
+    known = fleet(devices=30, seed=5)
+    random = np.random.default_rng(6)
+    values = known.values.copy()
+    for device in range(30):
+        near = np.concatenate([np.arange(hour - 96, hour + 48) for at, hour in known.failed if at == device])
+        free = np.setdiff1d(np.arange(24, 696), near)
+        for hour in random.choice(free, 4, replace=False):
+            values[hour - 24 : hour, device, 0] += 4
+    return replace(known, values=values, events=[])
+
+
+def snapshots(known: Fleet, whole: int) -> Fleet:
+    """The same, where of all but some devices little more was kept than the time before failures."""
+    random = np.random.default_rng(7)
+    kept = np.zeros(known.values.shape[:2], dtype=bool)
+    kept[:, :whole] = True
+    for device, hour in known.failed:
+        kept[hour - 50 : hour, device] = True
+    for device in range(whole, len(known.devices)):
+        first = int(random.integers(0, 600))
+        kept[first : first + 30, device] = True
+    kept[[0, -1]] = True
+    return replace(known, values=np.where(kept[:, :, None], known.values, np.nan))
+
+
+def test_where_little_but_the_time_before_failures_was_kept_the_chance_is_that_of_all_time(
+    warm: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chance(history: Fleet) -> float:
+        """The mean of what is said in all of the warm spells, half a day after they began."""
+        found = backtest.learn(history.profile, history.recording(), history.labels(), Rules())
+        assert found is not None
+        features = Features(warm.profile, found.model.vocabulary)
+        state = fresh(features.layout, 30)
+        said = []
+        part = found.model.components["heater"]
+        heat = warm.values[:, :, 0]
+        spell = np.array([heat[max(at - 12, 0) : at + 1].mean(axis=0) > 53 for at in range(len(heat))])
+        start = int(warm.recording().times[0])
+        for window in warm.recording().windows():
+            for step in window.ticks():
+                features.follow(step, state)
+                said += list(part.chance(features.read(state)[spell[(step.time - start) // HOUR]]))
+        return float(np.mean(said))
+
+    truth = chance(warm)
+    seldom = snapshots(warm, 2)
+    assert chance(seldom) == pytest.approx(truth, abs=0.05)
+    monkeypatch.setattr(examples._Coverage, "seldom", lambda *_: 1.0)
+    assert chance(seldom) > truth + 0.1
+
+
+def test_of_what_was_kept_more_often_members_are_shown_some_of_each_failure(warm: Fleet) -> None:
+    assert collected(warm.recording(), warm).seldom == 1.0
+    found = collected(snapshots(warm, 6).recording(), warm)
+    # Of 24 devices 30 hours of some 620 were kept, of 6 all.
+    assert 3 < found.seldom < 5
+    healthy = np.asarray((found.remaining > 48).all(axis=1))
+    assert set(found.weight[~healthy].tolist()) == {1.0}
+    assert set(found.weight[healthy].tolist()) == {found.seldom}
+    fold_of = designs.dealt(found, 48, 30)
+    seen = []
+    for design in designs.designs(found, 0, fold_of, 48, 6):
+        told = designs.shown(found, design, healthy, fold_of, 0)
+        own = ~design.knows_not(fold_of)[found.device]
+        step = designs.every(found, design.reach)
+        assert told[own & ~healthy].sum() == pytest.approx((own & ~healthy).sum() / step, abs=1)
+        assert told[own & healthy].all()
+        near = told & (found.remaining[:, 0] <= design.reach)
+        assert set(found.device[near].tolist()) == set(found.device[own].tolist())
+        seen.append(told)
+    assert np.any(seen, axis=0)[~healthy].mean() > 0.8
 
 
 def test_without_healthy_time_there_is_no_model(known: Fleet) -> None:
