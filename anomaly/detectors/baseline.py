@@ -95,7 +95,7 @@ class Baseline:
         self._remembered = _REMEMBERED if settings.memory is None else 0.0
         self._drifts = settings.drift
         self._asked = Asked.of(profile, self._judged)
-        self._renewal = Renewal(profile, self._judged, self._asked, _LEARN_NONE / self._threshold)
+        self._renewal = Renewal(profile, self._judged, self._asked, min(1.0, _LEARN_NONE / self._threshold))
         self.tracks = tuple(
             Track(
                 component=component,

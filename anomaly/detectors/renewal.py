@@ -15,7 +15,7 @@ class Renewal:
     """Follows S judged signals of each device through replacements of their components."""
 
     def __init__(self, profile: Profile, judged: tuple[str, ...], asked: Asked, strange: float) -> None:
-        """strange: from which deviation on, in thresholds, a level is none that would be learnt."""
+        """strange: from which deviation on, in thresholds, a level is told of, or none that would be learnt."""
         self._strange = strange
         self._of = {c: np.array([profile.signals[n].component == c for n in judged]) for c in profile.components}
         either = asked.either.any(axis=0)

@@ -56,6 +56,19 @@ def test_a_new_part_that_is_different_is_no_fault(step: float) -> None:
     assert told(values, "wheel") == told(values)
 
 
+@pytest.mark.parametrize("step", [0.8, 1.0, -0.9])
+def test_a_new_part_is_no_fault_where_a_low_threshold_tells_of_what_is_still_learnt(step: float) -> None:
+    low = PUMP.replace("{baseline: {}}", "{baseline: {threshold: 2}}")
+    values = quiet()
+    values[REPLACED:, 0] += step
+
+    def after(replaced: str) -> list[str]:
+        return [change for change, component, day in told(values, replaced, low) if component == "rotor" and day >= 30]
+
+    assert after("rotor") == []
+    assert after("") == ["opened", "closed"]
+
+
 def test_its_own_wear_is_told_against_its_own_normal() -> None:
     values = quiet()
     values[REPLACED:, 0] -= 20
