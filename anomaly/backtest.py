@@ -61,9 +61,12 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What really happened. failed: device, component, time as columns; None: not known."""
+    """What really happened. failed: device, component, time as columns; None: not known. began: [F] since when each is known to have
+    shown, microseconds; None: nobody said.
+    """
 
     failed: tuple[Ints, Ints, Ints] | None = None
+    began: Ints | None = None
     anomalies: Intervals | None = None
     life: RemainingLife | None = None
 
@@ -138,7 +141,8 @@ def learn(
             if len(window.times):
                 progress(int(window.times[-1]))
 
-    failed = Failed(device=device[told], component=component[told], time=time[told])
+    began = time if labels.began is None else labels.began
+    failed = Failed(device=device[told], component=component[told], time=time[told], began=began[told])
     ticks = float((last - first)[devices].sum() / history.tick)
     usual = examples.conditions_of(profile, windows(), failed, devices=devices, until=until, ticks=ticks)
     found = examples.collect(
@@ -286,6 +290,9 @@ def _failures(labels: Labels, rules: Rules, first: Ints, last: Ints) -> Failures
         if share is None
         else (np.maximum(time - first[device], 0) * share).astype(np.int64)
     )
+    if labels.began is not None:
+        # What is known to have shown for longer than the horizon was no false alarm, nor would it have been a little sooner.
+        horizon += np.maximum(time - labels.began[member], 0)
     near: Bools = (time >= first[device]) & (time - horizon <= last[device])
     order = np.argsort(time[near], kind="stable")
     return Failures(device=device[near], component=component[near], time=time[near], horizon=horizon[near]).take(order)

@@ -4,12 +4,13 @@ A fleet with a ground truth is judged by the live code, without any label. A fau
 opens a finding after the onset and before the failure; every other finding is false. The fleet runs on past the plan's
 end until the last planned failure has happened, so that none is left out. With `--bare` the profile is left with its signals
 and components, as one writes it on the first day: warned then means that the right component was named. With `--learn` the
-first days only set the threshold, all that is said in them counting as false, and what comes after is judged.
+first days only set the threshold, all that is said in them counting as false, and what comes after is judged; with `--verdicts` a
+support team has looked at what was told: what it confirmed by then does not count as false.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from anomaly.finding import Change
 from anomaly.judge import Judge
-from anomaly.judgement.alarms import FACTORS, Sweep
+from anomaly.judgement.alarms import FACTORS, Alarms, Sweep
 from anomaly.judgement.failures import threshold
 from anomaly.judgement.rules import HOUR, duration
 from core.errors import InvalidInput
@@ -52,12 +53,12 @@ class Told:
 
 
 def judge(
-    plan: Plan, profile: Profile, *, until: datetime, learnt_until: datetime | None = None
+    plan: Plan, profile: Profile, *, until: datetime, learnt_until: datetime | None = None, verdicts: bool = False
 ) -> tuple[list[Told], float]:
     """All findings of a plan's fleet, and the threshold that they are by, in thresholds of the profile.
 
     learnt_until: up to then nothing is told, and the threshold is found by which all that it would have told costs no more than the
-    profile's budget of false alarms.
+    profile's budget of false alarms. verdicts: what was right, and led to a repair by then, is known not to be false.
     """
     judge = Judge(profile)
     state = judge.fresh(len(plan.devices))
@@ -91,28 +92,68 @@ def judge(
             for c in judge.run(found, state, sweep.take if learnt_until else None)
             if c.change is Change.OPENED
         ]
-    return (told, 1.0) if learnt_until is None else _within_budget(plan, profile, judge, sweep, learnt_until)
+    if learnt_until is None:
+        return told, 1.0
+    confirmed = _confirmed(plan, profile, told, learnt_until) if verdicts else {}
+    return _within_budget(plan, profile, judge, sweep, learnt_until, confirmed)
+
+
+def _confirmed(
+    plan: Plan, profile: Profile, told: Sequence[Told], until: datetime
+) -> dict[int, tuple[datetime, datetime]]:
+    """The repairs before some time of which somebody was told, by device: from when an alarm was right, and to when."""
+    tells = naming(plan, profile)
+    found = {}
+    for fault in plan.faults:
+        own = [c for c in told if c.device == fault.at and fault.onset < c.at < fault.failure_time]
+        right = [c.at for c in own if tells(c, fault)]
+        if right and fault.failure_time < until:
+            found[fault.at] = (min(right) - profile.horizon, fault.failure_time + timedelta(days=1))
+    return found
 
 
 def _within_budget(
-    plan: Plan, profile: Profile, judge: Judge, sweep: Sweep, learnt_until: datetime
+    plan: Plan,
+    profile: Profile,
+    judge: Judge,
+    sweep: Sweep,
+    learnt_until: datetime,
+    confirmed: dict[int, tuple[datetime, datetime]],
 ) -> tuple[list[Told], float]:
-    border = round(learnt_until.timestamp() * 1e6)
     months = len(plan.devices) * ((learnt_until - plan.start) / MONTH)
-    levels = [alarms.merged(24 * HOUR) for alarms in sweep.alarms()]
-    at = threshold([float((alarms.start < border).sum() / months) for alarms in levels], profile.false_alarms)
+    months -= sum((high - low) / MONTH for low, high in confirmed.values())
+
+    def told(alarms: Alarms) -> list[Told]:
+        return [
+            Told(
+                device=int(device),
+                at=datetime.fromtimestamp(start / 1e6, UTC),
+                component=judge.tracks[source].component,
+                failure_mode=judge.tracks[source].failure_mode,
+            )
+            for device, start, source in zip(alarms.device, alarms.start, alarms.source, strict=True)
+        ]
+
+    def false(finding: Told) -> bool:
+        low, high = confirmed.get(finding.device, (learnt_until, learnt_until))
+        return finding.at < learnt_until and not low <= finding.at < high
+
+    levels = [told(alarms.merged(24 * HOUR)) for alarms in sweep.alarms()]
+    at = threshold([sum(map(false, level)) / months for level in levels], profile.false_alarms)
     at = at if at is not None else len(levels) - 1
-    told = [
-        Told(
-            device=int(device),
-            at=datetime.fromtimestamp(start / 1e6, UTC),
-            component=judge.tracks[source].component,
-            failure_mode=judge.tracks[source].failure_mode,
-        )
-        for device, start, source in zip(levels[at].device, levels[at].start, levels[at].source, strict=True)
-        if start >= border
-    ]
-    return told, FACTORS[at]
+    return [finding for finding in levels[at] if finding.at >= learnt_until], FACTORS[at]
+
+
+def naming(plan: Plan, profile: Profile) -> Callable[[Told, Fault], bool]:
+    """Whether a finding of a device names a fault of it: its failure mode, or its component where the profile knows no modes."""
+    shipped = Profiles()[plan.product].failure_modes
+
+    def tells(finding: Told, fault: Fault) -> bool:
+        if fault.failure_mode in profile.failure_modes:
+            return finding.failure_mode == fault.failure_mode
+        return finding.component == shipped[fault.failure_mode].component
+
+    return tells
 
 
 def figures(
@@ -121,13 +162,7 @@ def figures(
     """Warned share, lead and component by fault that begins after `since`; false findings a device-month from then on of devices
     that do not fail by another. profile: what findings were judged by.
     """
-    shipped = Profiles()[plan.product].failure_modes
-
-    def tells(finding: Told, fault: Fault) -> bool:
-        if fault.failure_mode in profile.failure_modes:
-            return finding.failure_mode == fault.failure_mode
-        return finding.component == shipped[fault.failure_mode].component
-
+    tells = naming(plan, profile)
     faults = {fault.at: fault for fault in plan.faults if fault.onset >= since}
     leads: dict[str, list[float]] = defaultdict(list)
     missed: dict[str, int] = defaultdict(int)
@@ -183,6 +218,7 @@ def figures(
 @click.option(
     "--learn", help="Set the threshold by the first so many days, judge what comes after.", metavar="DURATION"
 )
+@click.option("--verdicts", is_flag=True, help="With --learn: a support team confirmed what was right in those days.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here too.")
 def main(
     *,
@@ -193,6 +229,7 @@ def main(
     seed: int,
     tick: str | None,
     learn: str | None,
+    verdicts: bool,
     file: Path | None,
 ) -> None:
     """Judge a simulated fleet and compare with its ground truth."""
@@ -210,7 +247,9 @@ def main(
         raise click.UsageError(str(error)) from None
     if learnt_until is not None and not plan.start < learnt_until < end:
         raise click.UsageError(f"--learn {learn}: it must be longer than nothing and shorter than the {days} days")
-    told, factor = judge(plan, profile, until=until, learnt_until=learnt_until)
+    if verdicts and learn is None:
+        raise click.UsageError("--verdicts goes with --learn: verdicts set the threshold of what comes after")
+    told, factor = judge(plan, profile, until=until, learnt_until=learnt_until, verdicts=verdicts)
     found = figures(plan, profile, told, since=learnt_until or plan.start, until=until) | {"threshold_factor": factor}
     print(f"{'fault':22}{'n':>5}{'warned':>9}{'lead median':>13}{'lead p10':>10}")
     for row in found["by_fault"]:

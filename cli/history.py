@@ -21,7 +21,6 @@ from telemetry import recorded
 from telemetry.history import micros
 from telemetry.recorded import Recording
 from telemetry.stored import StoredHistory
-from telemetry.window import Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,7 @@ def opened(
         profile, history, failures=files.failures, anomalies=files.anomalies, remaining_life=files.remaining_life
     )
     if from_database and labels.failed is None:
-        labels = replace(labels, failed=_confirmed(database, profile, history.devices))
+        labels = _confirmed(labels, database, profile, history.devices)
     return history, labels
 
 
@@ -153,14 +152,14 @@ def date(text: str, option: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _confirmed(database: Database, profile: Profile, devices: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
-    """Failures as far as the database knows them: what a visit confirmed, at the time it was solved."""
+def _confirmed(labels: Labels, database: Database, profile: Profile, devices: tuple[str, ...]) -> Labels:
+    """With failures as far as the database knows them: what a visit confirmed, at the time it was solved, and since when it showed."""
     place = {name: at for at, name in enumerate(devices)}
     components = list(profile.components)
     rows = [
-        (place[device], components.index(component), micros(at))
-        for device, component, at in TicketStore(database, utc_now).confirmed_faults(profile.name)
+        (place[device], components.index(component), micros(at), micros(min(began, at)))
+        for device, component, began, at in TicketStore(database, utc_now).confirmed_faults(profile.name)
         if device in place and component in components
     ]
-    table = np.array(rows, dtype=np.int64).reshape(len(rows), 3)
-    return table[:, 0], table[:, 1], table[:, 2]
+    device, component, time, began = np.array(rows, dtype=np.int64).reshape(len(rows), 4).T
+    return replace(labels, failed=(device, component, time), began=began)

@@ -94,7 +94,7 @@ def _due(settings: Settings) -> Iterator[tuple[Profile, Learning]]:
     with Database(url, name="forewarn-train") as database:
         tickets = TicketStore(database, utc_now)
         for profile in Profiles(settings.profile_dir).values():
-            confirmed = Counter(component for _, component, _ in tickets.confirmed_faults(profile.name))
+            confirmed = Counter(component for _, component, _, _ in tickets.confirmed_faults(profile.name))
             with database.transaction() as connection:
                 newest = next(iter(registry.entries(connection, profile.name)), None)
                 months = device_time(connection, profile.name) / timedelta(microseconds=MONTH)

@@ -81,7 +81,10 @@ RETURNING id, ticket_id, recipient;
 -- long_solved: tickets that may be closed for good
 SELECT id FROM ticket WHERE state = 'solved' AND solved_at < %(before)s ORDER BY id LIMIT 500;
 
--- confirmed_faults: what a visit confirmed, by device and component, for a profile's devices
-SELECT d.name AS device, t.component, t.solved_at FROM ticket t JOIN device d ON d.id = t.device_id
+-- confirmed_faults: what a visit confirmed, by device and component, for a profile's devices, and since when it showed
+SELECT d.name AS device, t.component, t.solved_at,
+       coalesce((SELECT min(f.began_at) FROM ticket_finding l JOIN finding f ON f.id = l.finding_id WHERE l.ticket_id = t.id),
+                t.opened_at) AS began_at
+  FROM ticket t JOIN device d ON d.id = t.device_id
  WHERE d.profile = %(profile)s AND t.resolution = 'confirmed' AND t.solved_at IS NOT NULL
  ORDER BY t.solved_at, t.id;

@@ -44,11 +44,11 @@ class TicketStore:
             if state in (TicketState.SOLVED, TicketState.CLOSED):
                 _cancel(connection, ticket_id, at, f"the ticket was {state} before it left")
 
-    def confirmed_faults(self, profile: str) -> list[tuple[str, str, datetime]]:
-        """`(device, component, solved at)` of tickets that were solved as confirmed, oldest first."""
+    def confirmed_faults(self, profile: str) -> list[tuple[str, str, datetime, datetime]]:
+        """`(device, component, began at, solved at)` of tickets that were solved as confirmed, oldest first."""
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["confirmed_faults"], {"profile": profile})
-            return [(row["device"], row["component"], row["solved_at"]) for row in rows]
+            return [(row["device"], row["component"], row["began_at"], row["solved_at"]) for row in rows]
 
     def assign(self, ticket_id: int, *, assignee: str, actor: str) -> None:
         """Gives the ticket to `assignee`, or to nobody by an empty name; a new ticket becomes open. Raises NotFound."""

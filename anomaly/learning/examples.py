@@ -30,11 +30,14 @@ _MOST_MISSING = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Failures of D devices: device, component: [N] positions. time: [N] microseconds since the epoch."""
+    """Failures of D devices: device, component: [N] positions. time, began: [N] when each was, and since when it is known to have shown,
+    microseconds since the epoch.
+    """
 
     device: Ints
     component: Ints
     time: Ints
+    began: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +82,12 @@ def collect(
     share = min(1.0, _MOST_ROWS / max(ticks, 1.0))
     failing = np.zeros(len(devices), dtype=bool)
     failing[failed.device] = True
-    due: dict[int, list[tuple[int, Ints]]] = {}
+    due: dict[int, list[tuple[int, Ints, Ints]]] = {}
+    order = np.argsort(failed.time, kind="stable")
     for device in np.nonzero(failing)[0].tolist():
-        own = failed.device == device
-        due[device] = [(c, np.sort(failed.time[own & (failed.component == c)])) for c in range(len(profile.components))]
+        own = order[failed.device[order] == device]
+        each = [own[failed.component[own] == c] for c in range(len(profile.components))]
+        due[device] = [(c, failed.time[at], failed.began[at]) for c, at in enumerate(each)]
     found: list[Examples] = []
     coverage = _Coverage(len(devices))
     for window in windows:
@@ -95,15 +100,16 @@ def collect(
             remaining = np.full((len(at), len(profile.components)), np.inf)
             broken = np.zeros(len(at), dtype=bool)
             for row in np.nonzero(failing[at])[0].tolist():
-                for component, times in due[int(at[row])]:
+                for component, times, began in due[int(at[row])]:
                     following = np.searchsorted(times, end)
                     if following < len(times):
                         remaining[row, component] = (times[following] - end) / tick
+                        broken[row] |= began[following] <= end
                     if following and end - times[following - 1] <= horizon * tick:
                         broken[row] |= state["since"][at[row], component] < times[following - 1] // tick
             near: Bools = np.asarray((remaining <= horizon).any(axis=1))
             coverage.take(at, near, end)
-            # What has failed and is not replaced is no healthy example, and leads up to nothing.
+            # What has failed and is not replaced, or shows long before it fails, is no healthy example.
             kept = near | ((chosen.random(len(at)) < share) & ~broken)
             at = at[kept]
             last = watched[at] if until is None else np.minimum(watched[at], until)
@@ -184,8 +190,8 @@ def conditions_of(
         taken = window.heard & devices & (chosen.random(window.heard.shape) < share)
         if until is not None:
             taken &= (ends <= until)[:, None]
-        for device, time in zip(failed.device.tolist(), failed.time.tolist(), strict=True):
-            low, high = np.searchsorted(ends, (time - horizon, time))
+        shows = np.minimum(failed.time - horizon, failed.began)
+        for device, low, high in zip(failed.device.tolist(), *np.searchsorted(ends, (shows, failed.time)), strict=True):
             taken[low:high, device] = False
         parts.append((context[taken], window.values[:, :, measured_at][taken], np.nonzero(taken)[1]))
     if not parts:

@@ -74,6 +74,21 @@ def test_stored_and_recorded_history_are_judged_alike(
     # Confirmed tickets are the failures that the database knows.
     assert run("stored.json", "--from-database") == from_file
     assert run("given.json", "--from-database", "--failures", "f.csv") == from_file
+    # It showed for longer than the horizon: what was told then was right too.
+    with database.transaction() as c:
+        c.execute(
+            "INSERT INTO finding (device_id, kind, component, failure_mode, severity, detector, version, began_at, opened_at,"
+            " extended_at, score, peak_score, because, evidence, stored_at, changed_at)"
+            " VALUES (2, 'degradation', 'heater', 'abnormal', 'major', 'baseline', '1', %s, %s, %s, 1, 1, 'odd', '{}', %s, %s)",
+            [failed - timedelta(days=4)] * 5,
+        )
+        c.execute(
+            "INSERT INTO ticket_finding SELECT f.id, t.id, f.changed_at, 'opened a ticket' FROM finding f, ticket t"
+            " WHERE t.resolution = 'confirmed'"
+        )
+    known = run("known.json", "--from-database")
+    months = [told["healthy_reference_months"] for told in (from_file, known)]
+    assert months[0] - months[1] == pytest.approx(4 / 30, rel=1e-3)  # type: ignore[operator]
     later = run("later.json", "--from-database", "--since", "2026-01-11")
     assert later["device_months"] == pytest.approx(DEVICES * (HOURS - 240) / 720)
     with pytest.raises(InvalidInput, match="nothing is stored of devices of the profile box"):

@@ -184,6 +184,33 @@ def test_labels_of_the_judged_devices_do_not_move_their_threshold(
     assert truth.reference_months == pytest.approx(5 * DAYS / 30, rel=0.01)
 
 
+def test_what_a_visit_confirmed_was_no_false_alarm_however_long_it_showed(profile: Profile) -> None:
+    """A fault that shows for eight days, of a profile whose horizon is two."""
+    values = np.random.default_rng(3).normal([50, 5], [1, 0.2], (DAYS * 24, DEVICES, 2))
+    fails, shows = (np.array([30, 40, 50]) * 24, np.array([22, 32, 42]) * 24)
+    for device, first, last in zip((1, 4, 6), shows, fails, strict=True):
+        values[first:last, device, 0] += np.linspace(3, 20, last - first)
+    history = Recording(
+        devices=tuple(f"d{n}" for n in range(DEVICES)),
+        signals=("heat", "hum"),
+        device=np.tile(np.arange(DEVICES), DAYS * 24),
+        times=np.repeat(np.arange(DAYS * 24) * HOUR, DEVICES),
+        values=values.reshape(-1, 2),
+        tick=HOUR,
+    )
+    failed = Labels(failed=(np.array([1, 4, 6]), np.zeros(3, dtype=np.int64), fails * HOUR))
+    told = replace(failed, began=shows * HOUR)
+    before, after = (backtest.run(profile, history, labels, Rules(budgets=(0.1,))) for labels in (failed, told))
+    assert (before.live[0].recall, after.live[0].recall) == (0.0, 1.0)
+    assert before.live[0].false_per_device_month == pytest.approx(3 / before.months)
+    assert after.live[0].false_per_device_month == 0.0
+    # What was right raises no threshold.
+    assert (before.budgets[0].recall, after.budgets[0].recall) == (0.0, 1.0)
+    assert (after.budgets[0].factor or 0) < (before.budgets[0].factor or 0)
+    # The time in which it showed is no healthy time either.
+    assert before.reference_months - after.reference_months == pytest.approx(3 * 8 / 30, rel=0.01)
+
+
 def test_before_the_date_is_only_learnt_from(profile: Profile, history: Recording, labels: Labels) -> None:
     found = backtest.run(profile, history, labels, Rules(train_until=35 * 24 * HOUR))
     assert found.live[0].failures == 2

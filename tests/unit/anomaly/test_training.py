@@ -52,7 +52,7 @@ def collected(recording: Recording, known: Fleet) -> Examples:
         known.profile,
         Features(known.profile, Vocabulary(attributes={})),
         recording.windows(),
-        Failed(device=device, component=component, time=time),
+        Failed(device=device, component=component, time=time, began=time),
         devices=np.ones(len(known.devices), dtype=bool),
         until=None,
         ticks=float(known.values.size),
@@ -256,6 +256,31 @@ def test_of_what_was_kept_more_often_members_are_shown_some_of_each_failure(warm
         assert set(found.device[near].tolist()) == set(found.device[own].tolist())
         seen.append(told)
     assert np.any(seen, axis=0)[~healthy].mean() > 0.8
+
+
+def test_what_shows_long_before_it_fails_is_no_healthy_example(known: Fleet) -> None:
+    failed = known.labels().failed
+    assert failed is not None
+    device, component, time = failed
+
+    def examples_of(days: int) -> Examples:
+        return collect(
+            known.profile,
+            Features(known.profile, Vocabulary(attributes={})),
+            known.recording().windows(),
+            Failed(device=device, component=component, time=time, began=time - days * 24 * HOUR),
+            devices=np.ones(12, dtype=bool),
+            until=None,
+            ticks=float(known.values.size),
+            watched=known.recording().spans()[1],
+        )
+
+    plain, shows = examples_of(0), examples_of(5)
+    left = (plain.remaining[:, 0] > 48) & (plain.remaining[:, 0] <= 5 * 24)
+    assert left.sum() > 24 * 60
+    assert len(shows.device) == len(plain.device) - left.sum()
+    assert not ((shows.remaining[:, 0] > 48) & (shows.remaining[:, 0] <= 5 * 24)).any()
+    assert (shows.remaining[:, 0] <= 48).sum() == (plain.remaining[:, 0] <= 48).sum()
 
 
 def test_without_healthy_time_there_is_no_model(known: Fleet) -> None:
