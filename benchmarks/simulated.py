@@ -100,15 +100,16 @@ def judge(
 
 def _confirmed(
     plan: Plan, profile: Profile, told: Sequence[Told], until: datetime
-) -> dict[int, tuple[datetime, datetime]]:
-    """The repairs before some time of which somebody was told, by device: from when an alarm was right, and to when."""
+) -> dict[int, tuple[str, datetime, datetime]]:
+    """The repairs before some time of which somebody was told, by device: of which component an alarm was right, from when, and to when."""
     tells = naming(plan, profile)
     found = {}
     for fault in plan.faults:
         own = [c for c in told if c.device == fault.at and fault.onset < c.at < fault.failure_time]
-        right = [c.at for c in own if tells(c, fault)]
+        right = [c for c in own if tells(c, fault)]
         if right and fault.failure_time < until:
-            found[fault.at] = (min(right) - profile.horizon, fault.failure_time + timedelta(days=1))
+            since = min(c.at for c in right) - profile.horizon
+            found[fault.at] = (right[0].component, since, fault.failure_time + timedelta(days=1))
     return found
 
 
@@ -118,10 +119,10 @@ def _within_budget(
     judge: Judge,
     sweep: Sweep,
     learnt_until: datetime,
-    confirmed: dict[int, tuple[datetime, datetime]],
+    confirmed: dict[int, tuple[str, datetime, datetime]],
 ) -> tuple[list[Told], float]:
     months = len(plan.devices) * ((learnt_until - plan.start) / MONTH)
-    months -= sum((high - low) / MONTH for low, high in confirmed.values())
+    months -= sum((high - low) / MONTH for _, low, high in confirmed.values())
 
     def told(alarms: Alarms) -> list[Told]:
         return [
@@ -135,8 +136,9 @@ def _within_budget(
         ]
 
     def false(finding: Told) -> bool:
-        low, high = confirmed.get(finding.device, (learnt_until, learnt_until))
-        return finding.at < learnt_until and not low <= finding.at < high
+        component, low, high = confirmed.get(finding.device, ("", learnt_until, learnt_until))
+        right = finding.component == component and low <= finding.at < high
+        return finding.at < learnt_until and not right
 
     levels = [told(alarms.merged(24 * HOUR)) for alarms in sweep.alarms()]
     at = threshold([sum(map(false, level)) / months for level in levels], profile.false_alarms)

@@ -43,6 +43,24 @@ def test_a_time_to_learn_that_leaves_nothing_is_refused(learn: str) -> None:
     assert f"--learn {learn}: it must be longer than nothing and shorter than the 90 days" in result.output
 
 
+def test_what_a_support_team_confirmed_sets_no_threshold(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    size = ("--product", "air_compressor", "--devices", "8", "--days", "60", "--failing", "4", "--seed", "2")
+    factors = []
+    for verdicts in ((), ("--verdicts",)):
+        options = (*size, "--bare", "1h", "--learn", "40d", *verdicts, "--json", str(file))
+        result = CliRunner().invoke(main, options)
+        assert result.exit_code == 0, result.output
+        factors.append(json.loads(file.read_text())["threshold_factor"])
+    assert factors[1] < factors[0]
+
+
+def test_verdicts_of_no_time_are_refused() -> None:
+    result = CliRunner().invoke(main, ["--verdicts"])
+    assert result.exit_code == 2
+    assert "--verdicts goes with --learn" in result.output
+
+
 def test_a_tick_that_is_none_is_refused() -> None:
     result = CliRunner().invoke(main, ["--bare", "often"])
     assert result.exit_code == 2
