@@ -71,6 +71,7 @@ def report(outcome: Outcome, profile: Profile) -> str:
         title=str(profile.title),
         judged_time=_judged_time(outcome.months),
         horizon=str(outcome.rules.horizon),
+        visited=outcome.labels.began is not None,
         lead=span(lead),
         cooldown=span(outcome.rules.cooldown),
         begin=f"{moment(int(outcome.first.min())):%Y-%m-%d}",

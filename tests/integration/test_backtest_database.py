@@ -86,7 +86,9 @@ def test_stored_and_recorded_history_are_judged_alike(
             "INSERT INTO ticket_finding SELECT f.id, t.id, f.changed_at, 'opened a ticket' FROM finding f, ticket t"
             " WHERE t.resolution = 'confirmed'"
         )
-    known = run("known.json", "--from-database")
+    known = run("known.json", "--from-database", "--html", "known.html")
+    said = "of the component it blames (of a fault that a visit confirmed, at most 2 d before its first finding began). Earlier"
+    assert said in (tmp_path / "known.html").read_text()
     months = [told["healthy_reference_months"] for told in (from_file, known)]
     assert months[0] - months[1] == pytest.approx(4 / 30, rel=1e-3)  # type: ignore[operator]
     later = run("later.json", "--from-database", "--since", "2026-01-11")
