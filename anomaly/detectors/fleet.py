@@ -133,7 +133,8 @@ class Fleet:
         """Level and spread move, with less weight the stranger a signal is."""
         seen = np.isfinite(tick.values[:, self._columns])
         if self._renewal.goes_on(state):
-            new = self._renewal.over(seen.astype(float), self._apart(state), state)
+            passed = (seen & state["judged"]).astype(float)
+            new = self._renewal.over(passed, self._apart(state), state)
             state["level"] += np.where(new, state["rest"], 0.0)
             for field in ("apart", "rest"):
                 state[field] = np.where(new, 0.0, state[field])
