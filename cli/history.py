@@ -153,7 +153,7 @@ def date(text: str, option: str) -> datetime:
 
 
 def _confirmed(labels: Labels, database: Database, profile: Profile, devices: tuple[str, ...]) -> Labels:
-    """With failures as far as the database knows them: what a visit confirmed, at the time it was solved, and since when it showed."""
+    """With failures as far as the database knows them: the faults that people confirmed, when they were over, and since when they showed."""
     place = {name: at for at, name in enumerate(devices)}
     components = list(profile.components)
     rows = [

@@ -81,10 +81,15 @@ RETURNING id, ticket_id, recipient;
 -- long_solved: tickets that may be closed for good
 SELECT id FROM ticket WHERE state = 'solved' AND solved_at < %(before)s ORDER BY id LIMIT 500;
 
--- confirmed_faults: what a visit confirmed, by device and component, for a profile's devices, and since when it showed
-SELECT d.name AS device, t.component, t.solved_at,
-       coalesce((SELECT min(f.began_at) FROM ticket_finding l JOIN finding f ON f.id = l.finding_id WHERE l.ticket_id = t.id),
-                t.opened_at) AS began_at
-  FROM ticket t JOIN device d ON d.id = t.device_id
- WHERE d.profile = %(profile)s AND t.resolution = 'confirmed' AND t.solved_at IS NOT NULL
- ORDER BY t.solved_at, t.id;
+-- confirmed_faults: faults that were there, by what became of their tickets; from when to when they showed, as a ticket may be solved
+-- long after the repair
+SELECT d.name AS device, t.component, coalesce(min(f.began_at), t.opened_at) AS began_at,
+       CASE WHEN bool_and(f.closed_at IS NOT NULL) FILTER (WHERE f.id IS NOT NULL)
+            THEN least(t.solved_at, max(f.closed_at)) ELSE t.solved_at END AS ended_at
+  FROM ticket t
+  JOIN device d ON d.id = t.device_id
+  LEFT JOIN ticket_finding l ON l.ticket_id = t.id
+  LEFT JOIN finding f ON f.id = l.finding_id AND f.withdrawn = ''
+ WHERE d.profile = %(profile)s AND t.resolution IN ('confirmed', 'already_fixed') AND t.solved_at IS NOT NULL
+ GROUP BY t.id, d.id
+ ORDER BY ended_at, t.id;

@@ -45,10 +45,10 @@ class TicketStore:
                 _cancel(connection, ticket_id, at, f"the ticket was {state} before it left")
 
     def confirmed_faults(self, profile: str) -> list[tuple[str, str, datetime, datetime]]:
-        """`(device, component, began at, solved at)` of tickets that were solved as confirmed, oldest first."""
+        """`(device, component, began at, ended at)` of tickets that were solved as confirmed or already fixed, oldest first."""
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["confirmed_faults"], {"profile": profile})
-            return [(row["device"], row["component"], row["began_at"], row["solved_at"]) for row in rows]
+            return [(row["device"], row["component"], row["began_at"], row["ended_at"]) for row in rows]
 
     def assign(self, ticket_id: int, *, assignee: str, actor: str) -> None:
         """Gives the ticket to `assignee`, or to nobody by an empty name; a new ticket becomes open. Raises NotFound."""

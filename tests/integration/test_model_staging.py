@@ -157,6 +157,32 @@ def test_people_promote_and_retire_and_the_history_tells(fleet: Fleet) -> None:
         models.promote("box", "7", actor="Dana", reason="there is none")
 
 
+def test_faults_that_people_confirmed_are_learnt_from_for_as_long_as_they_showed(fleet: Fleet) -> None:
+    fleet.find(1, hours=6)
+    fleet.solve(Resolution.ALREADY_FIXED)
+    fleet.find(2, hours=60)
+    fleet.solve(Resolution.CONFIRMED)
+    fleet.find(3)
+    fleet.run("UPDATE finding SET closed_at = NULL WHERE device_id = 3")
+    fleet.solve(Resolution.CONFIRMED)
+    fleet.find(4)
+    fleet.solve(Resolution.NO_FAULT_FOUND)
+    # What late data took back did not show.
+    fleet.find(5, hours=20)
+    fleet.run("UPDATE finding SET withdrawn = 'late' WHERE device_id = 5")
+    fleet.solve(Resolution.CONFIRMED)
+    hours = [
+        (device, component, (began - START) / timedelta(hours=1), (ended - START) / timedelta(hours=1))
+        for device, component, began, ended in fleet.tickets.confirmed_faults("box")
+    ]
+    assert hours == [
+        ("b1", "heater", 0, 6),
+        ("b2", "heater", 24, 48),
+        ("b3", "heater", 48, 72),
+        ("b5", "heater", 96, 120),
+    ]
+
+
 def test_a_model_of_another_state_of_its_profile_is_not_promoted(fleet: Fleet) -> None:
     entry = fleet.add("heater")
     fleet.profiles["box"] = parse(BOX.replace("tick: 1h", "tick: 2h"), "box.yaml")
