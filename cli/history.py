@@ -157,7 +157,7 @@ def _confirmed(labels: Labels, database: Database, profile: Profile, devices: tu
     place = {name: at for at, name in enumerate(devices)}
     components = list(profile.components)
     rows = [
-        (place[device], components.index(component), micros(at), micros(min(began, at)))
+        (place[device], components.index(component), micros(at), micros(began))
         for device, component, began, at in TicketStore(database, utc_now).confirmed_faults(profile.name)
         if device in place and component in components
     ]

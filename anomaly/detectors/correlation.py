@@ -198,9 +198,10 @@ class Correlation:
         strength = self._strength(state).max(axis=1)
         trust = np.clip((_LEARN_NONE - strength) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
         trust = np.where(self._ready(state), trust, 1.0) * tick.heard
-        if (state["renewing"] > 0).any():
+        renewing = (state["renewing"] > 0).any(axis=1)
+        if renewing.any():
             # What is learnt of some signals alone breaks the relations to the others.
-            trust = np.where((state["renewing"] > 0).any(axis=1), 0.0, trust)
+            trust = np.where(renewing, 0.0, trust)
             self._settle(tick, state)
         weight = trust[:, None] * np.isfinite(tick.values)
         state["n"] = np.minimum(state["n"] + weight, self._memory).astype(np.float32)

@@ -52,6 +52,7 @@ class Fleet:
         self._low, self._span = ranges[:, 0], ranges[:, 1] - ranges[:, 0]
         self._asked = Asked.of(profile, self._judged)
         self._renewal = Renewal(profile, self._judged, self._asked, _LEARN_NONE)
+        self._smoothing = np.array([[self._smooth]])
         self.tracks = tuple(
             Track(
                 component=component,
@@ -80,7 +81,7 @@ class Fleet:
     def score(self, tick: Tick, state: Columns) -> Floats:
         """[D, K] deviation from the fleet, 1 at the threshold; NaN in the warm-up and without a fleet."""
         if len(tick.replaced.device):
-            self._renewal.begin(tick.replaced, self._apart(state), np.array([[self._smooth]]), state)
+            self._renewal.begin(tick.replaced, self._apart(state), self._smoothing, state)
         self._follow(tick, state)
         return self._asked.fuse(self._deviation(state))
 
@@ -103,7 +104,7 @@ class Fleet:
         most = np.where(bounded, _MOST * self._threshold * self._width(state), np.inf)
         state["apart"] = np.clip(apart, -most, most)
         over = np.minimum(np.maximum(state["n"], 1.0), self._smooth)
-        renewed = self._renewal.since(np.array([[self._smooth]]), state)
+        renewed = self._renewal.since(self._smoothing, state)
         if renewed is not None:
             over = np.minimum(over, renewed)
         step = (fleet & settled) / over

@@ -43,8 +43,8 @@ def learnt(known: Fleet) -> Learnt:
     return found
 
 
-def collected(recording: Recording, known: Fleet) -> Examples:
-    """All examples of a recording of a fleet."""
+def collected(recording: Recording, known: Fleet, shows: int = 0) -> Examples:
+    """All examples of a recording of a fleet. shows: for how many days before a failure it is known to show."""
     failed = known.labels().failed
     assert failed is not None
     device, component, time = failed
@@ -52,7 +52,7 @@ def collected(recording: Recording, known: Fleet) -> Examples:
         known.profile,
         Features(known.profile, Vocabulary(attributes={})),
         recording.windows(),
-        Failed(device=device, component=component, time=time, began=time),
+        Failed(device=device, component=component, time=time, began=time - shows * 24 * HOUR),
         devices=np.ones(len(known.devices), dtype=bool),
         until=None,
         ticks=float(known.values.size),
@@ -259,23 +259,7 @@ def test_of_what_was_kept_more_often_members_are_shown_some_of_each_failure(warm
 
 
 def test_what_shows_long_before_it_fails_is_no_healthy_example(known: Fleet) -> None:
-    failed = known.labels().failed
-    assert failed is not None
-    device, component, time = failed
-
-    def examples_of(days: int) -> Examples:
-        return collect(
-            known.profile,
-            Features(known.profile, Vocabulary(attributes={})),
-            known.recording().windows(),
-            Failed(device=device, component=component, time=time, began=time - days * 24 * HOUR),
-            devices=np.ones(12, dtype=bool),
-            until=None,
-            ticks=float(known.values.size),
-            watched=known.recording().spans()[1],
-        )
-
-    plain, shows = examples_of(0), examples_of(5)
+    plain, shows = (collected(known.recording(), known, days) for days in (0, 5))
     left = (plain.remaining[:, 0] > 48) & (plain.remaining[:, 0] <= 5 * 24)
     assert left.sum() > 24 * 60
     assert len(shows.device) == len(plain.device) - left.sum()
