@@ -64,13 +64,15 @@ def sentence(profile: Profile, evidence: Sequence[SignalEvidence], began_at: dat
         if e.contribution < 0.05 and parts:
             continue
         unit = units.shown(e.unit)
+        number = _count if e.unit == "count" and e.signal in profile.signals else _number
         if e.direction in _FAULTS:
-            parts.append(f"{profile.signals[e.signal].title} {_FAULTS[e.direction]} {_number(e.seen)} {unit}".rstrip())
+            parts.append(f"{profile.signals[e.signal].title} {_FAULTS[e.direction]} {number(e.seen)} {unit}".rstrip())
             continue
-        band = " to ".join(_number(x) for x in (e.normal_low, e.normal_high) if x is not None)
+        # What never moved has one normal value.
+        band = " to ".join(dict.fromkeys(number(x) for x in (e.normal_low, e.normal_high) if x is not None))
         kind = "normal" if e.normal_low is not None and e.normal_high is not None else "limit"
         title, unit = _named(profile, e.signal, unit)
-        parts.append(f"{title} {_number(e.seen)} {unit} ({kind} {band} {unit})".replace(" )", ")"))
+        parts.append(f"{title} {number(e.seen)} {unit} ({kind} {band} {unit})".replace(" )", ")").replace("  ", " "))
     return "; ".join(parts) + f"; since {began_at:%Y-%m-%d %H:%M} UTC"
 
 
@@ -85,3 +87,7 @@ def _named(profile: Profile, source: str, unit: str) -> tuple[str, str]:
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) else _number(value)

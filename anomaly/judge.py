@@ -16,6 +16,7 @@ import numpy as np
 from anomaly import detectors
 from anomaly.asked import ABNORMAL
 from anomaly.detector import Columns, Detector, Layout, Prognosis, SignalEvidence, Track, fresh, pack, unpack
+from anomaly.detectors.counters import Counters
 from anomaly.detectors.failure_model import Answers, FailureModel
 from anomaly.detectors.sensors import COMPONENT as SENSORS
 from anomaly.detectors.sensors import Sensors
@@ -240,6 +241,8 @@ class Judge:
             columns.append(score)
             if isinstance(detector, Sensors):
                 tick, faulty = detector.trusted(tick, score), np.asarray(score >= 1.0)
+            elif isinstance(detector, Counters):
+                tick = detector.left(tick, own)
         scores: Floats = np.concatenate(columns, axis=1) if columns else np.empty((len(tick.heard), 0))
         if self.model is not None:
             scores /= self._factors

@@ -148,12 +148,15 @@ def _evidence(signal: Mapping[str, Any], names: Names) -> Evidence:
         share=f"{share:.0%}" if share is not None else "",
         direction=str(signal.get("direction", "")),
         band_start=start,
-        band_width=round(end - start, 1),
+        # What never moved has one normal value, and is to be seen too.
+        band_width=round(max(end - start, 1.0), 1),
         mark=place(seen) if seen is not None else -10.0,
     )
 
 
 def _band(low: float | None, high: float | None, unit: str) -> str:
+    if low is not None and low == high:
+        return quantity(low, unit)
     if low is not None and high is not None:
         return f"{quantity(low, '')} to {quantity(high, unit)}"
     if high is not None:

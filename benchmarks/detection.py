@@ -27,7 +27,6 @@ from benchmarks import answers, finding_delay, peers, pumps  # noqa: E402
 from benchmarks.services import Timescale  # noqa: E402
 from telemetry import window  # noqa: E402
 
-SIGNALS = 8
 _CHUNK = 8
 """Ticks judged in one call, as after a short pause of the engine; fewer where that is more than the engine takes at once."""
 _LIVED = 6 * pumps.WARM_UP
@@ -120,7 +119,7 @@ def readings_per_s(model: State, devices: int, readings: int) -> float:
     """Readings a second of a fleet of so many devices; making them up is not counted."""
     judge = Judge(pumps.profile())
     state = model.take(np.arange(devices) % pumps.MODELS)
-    ticks = max(1, min(_CHUNK, _MOST_READINGS // (devices * SIGNALS)))
+    ticks = max(1, min(_CHUNK, _MOST_READINGS // (devices * pumps.SIGNALS)))
     source = pumps.chunks(devices, ticks=ticks, start=_LIVED, seed=3)
     done, took = 0, 0.0
     while done < readings:

@@ -38,10 +38,10 @@ class Limit(Part):
 class Baseline(Part):
     """How a device is compared with its own past. A duration that is left out is so many ticks as stands in brackets.
 
-    warm_up: measured time before it judges (168 ticks). memory: time constant of the normal band (336, or twice the
-    warm-up). smooth: time constant of the value that is held against it (12, of a device older than the horizon up to a quarter
-    of that, and then the memory is 28 times as long). threshold: deviation, in widths of the
-    normal band, that counts as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (a quarter
+    warm_up: measured time before it judges (168 ticks, or four weeks where that is less, but no fewer than 28). memory: time
+    constant of the normal band (336, or twice the warm-up). smooth: time constant of the value that is held against it (12, of a
+    device older than the horizon up to a quarter of that, and then the memory is 28 times as long). threshold: deviation, in widths
+    of the normal band, that counts as abnormal. on_delay, off_delay: how long it must be abnormal, or normal again (a quarter
     of `smooth`, all of it). drift: whether weak deviations are added up, so that one that lasts is abnormal too.
     """
 
@@ -58,7 +58,7 @@ class Baseline(Part):
 class Surprise(Part):
     """How a device is compared with the strangest it has been. A duration that is left out is so many ticks.
 
-    warm_up: measured time before it judges (168 ticks). memory: time constant of what is usual (1,008); records fade by
+    warm_up: measured time before it judges (as of the baseline). memory: time constant of what is usual (1,008); records fade by
     half in eight times that. smooth: time constant of the smoothed views (12). margin: how much of a record counts as
     abnormal. off_delay: how long nothing more surprising must come for it to be over (48).
     """
@@ -73,13 +73,22 @@ class Surprise(Part):
 class Sensors(Part):
     """When a sensor is not to be believed, against what its signal did before.
 
-    warm_up: time a signal must be known before it is judged (168 ticks). times: how many times longer than ever it stands still or
-    stays away. noise: how many times its usual steps it jumps about.
+    warm_up: time a signal must be known before it is judged (as of the baseline). times: how many times longer than ever it stands
+    still or stays away. noise: how many times its usual steps it jumps about.
     """
 
     warm_up: Duration | None = None
     times: Annotated[float, Field(gt=1)] = 4.0
     noise: Annotated[float, Field(gt=1)] = 4.0
+
+
+class Counters(Part):
+    """How counters that stand still are judged: signals of the unit `count`, by how seldom this device and its fleet count.
+
+    memory: over how long counts are added up (30 days). How seldom is told of is set by the profile's `false_alarms`.
+    """
+
+    memory: Duration | None = None
 
 
 class Correlation(Part):
@@ -119,6 +128,7 @@ class Detectors(Part):
     limits: tuple[Limit, ...] = ()
     sensors: Sensors | None = None
     baseline: Baseline | None = None
+    counters: Counters | None = None
     surprise: Surprise | None = None
     correlation: Correlation | None = None
     fleet: Fleet | None = None

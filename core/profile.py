@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from core import units
-from core.detection import Baseline, Detectors, Sensors
+from core.detection import Baseline, Counters, Detectors, Sensors
 from core.duration import Duration
 from core.errors import InvalidProfile, NotFound
 from core.part import NAME, Name, Part
@@ -139,7 +139,7 @@ class Profile(Part):
     signals: dict[Name, Signal] = Field(min_length=1)
     components: dict[Name, Component] = Field(min_length=1)
     failure_modes: dict[Name, FailureMode] = Field(default_factory=dict)
-    detectors: Detectors = Detectors(sensors=Sensors(), baseline=Baseline())
+    detectors: Detectors = Detectors(sensors=Sensors(), baseline=Baseline(), counters=Counters())
     columns: dict[str, Annotated[Column, BeforeValidator(_column)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

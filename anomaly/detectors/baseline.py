@@ -16,13 +16,13 @@ from anomaly.detectors.curves import RECENT, Curves
 from anomaly.detectors.line import Line
 from anomaly.detectors.renewal import Renewal
 from anomaly.detectors.rest import Rest, fast, share
-from anomaly.detectors.spell import spell
+from anomaly.detectors.spell import spell, warm_up
 from core.profile import Profile
 from telemetry.ranges import modes_of
 from telemetry.window import Bools, Floats, Tick
 
-WARM_UP, MEMORY, SMOOTH = 168, 336, 12
-"""What a profile that gives no durations gets, in ticks: with hourly ticks a week, two weeks, half a day."""
+MEMORY, SMOOTH = 336, 12
+"""What a profile that gives no durations gets, in ticks: with hourly ticks two weeks, half a day."""
 _WIDEST, _GROWS = 1 / 4, 6.0
 """Without a duration the smoothing widens, as a device grows older than the horizon by so many horizons, up to this share of it:
 what lasts for less foretells nothing, however often the device measures.
@@ -86,7 +86,7 @@ class Baseline:
             Curves(context_spans, modes_of(profile.signals)[self._contexts], len(floor)) if contexts else None
         )
         self._by_curve = Rest("curve", self._threshold, floor, RECENT)
-        self._warm_up = spell(settings.warm_up, profile, WARM_UP)
+        self._warm_up = warm_up(settings.warm_up, profile)
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
         self._horizon = profile.horizon / profile.tick

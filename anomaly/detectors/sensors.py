@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone
-from anomaly.detectors.spell import spell
+from anomaly.detectors.spell import warm_up
 from core.profile import Profile
 from telemetry.ranges import modes_of
 from telemetry.window import Bools, Floats, Tick
@@ -23,8 +23,6 @@ _FEWEST = 20.0
 """So many times a signal must have changed before standing still can mean anything; so many ticks it must have been
 measured in before it can be missed.
 """
-_WARM_UP = 168
-"""Ticks before a signal is judged, where the profile says nothing else."""
 _RECENT = 24.0
 """Ticks over which jumps and values beyond the range are averaged."""
 _SPIKE = 6.0
@@ -60,7 +58,7 @@ class Sensors:
         # A device may stay in a mode for as long as it likes, and change it as often.
         self._moves = ~modes_of(profile.signals)
         # What jumps are usual can only be learnt once enough of them are averaged.
-        self._warm_up = max(spell(settings.warm_up, profile, _WARM_UP), 2.0 * _RECENT)
+        self._warm_up = max(warm_up(settings.warm_up, profile), 2.0 * _RECENT)
         self._times = settings.times
         self._noise = settings.noise**2
         parts = [profile.signals[n].component or n for n in self._names]

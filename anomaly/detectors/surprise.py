@@ -11,11 +11,11 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, believable, least_spread
-from anomaly.detectors.spell import spell
+from anomaly.detectors.spell import spell, warm_up
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
-WARM_UP, MEMORY, SMOOTH, OFF_DELAY = 168, 1008, 12, 48
+MEMORY, SMOOTH, OFF_DELAY = 1008, 12, 48
 """What a profile that gives no durations gets, in ticks."""
 _SLOW = 6
 """The slow mean is so many times slower than the smoothing of the other views."""
@@ -58,7 +58,7 @@ class Surprise:
         span = np.array([profile.signals[n].range[1] - profile.signals[n].range[0] for n in self._judged])
         self._floor = (span * _FLOOR)[:, None]
         self._margin = settings.margin
-        self._warm_up = spell(settings.warm_up, profile, WARM_UP)
+        self._warm_up = warm_up(settings.warm_up, profile)
         self._memory = spell(settings.memory, profile, MEMORY)
         self._smooth = spell(settings.smooth, profile, SMOOTH)
         self._wild = believable(profile)

@@ -150,6 +150,8 @@ _AZURE = Set(
     goals=(),
 )
 
+_DRIVES = Rules(horizon=length("30d", ""), leads=(duration("1d", ""),), flagged=(0.02, 0.03, 0.04))
+
 _NO_LABELS = replace(
     _engines("FD001-train-", 0.0),
     learn="",
@@ -204,7 +206,7 @@ SETS: Mapping[str, Set] = {
     "backblaze": Set(
         folder="backblaze",
         profile=_HERE / "backblaze.yaml",
-        rules=Rules(horizon=length("30d", ""), leads=(duration("1d", ""),), flagged=(0.02, 0.03, 0.04)),
+        rules=_DRIVES,
         failures=True,
         attributes="devices.csv.gz",
         learn="others",
@@ -213,6 +215,18 @@ SETS: Mapping[str, Set] = {
             Goal(name="healthy drives flagged", figure=_flagged(0.02, "healthy_flagged")),
             Goal(name="recall at 3 %", figure=_flagged(0.03, "recall")),
             Goal(name="recall at 4 %", figure=_flagged(0.04, "recall")),
+        ),
+    ),
+    "backblaze_no_labels": Set(
+        folder="backblaze",
+        profile=_HERE / "backblaze.yaml",
+        rules=_DRIVES,
+        failures=True,
+        goals=(
+            Goal(name="recall at 2 % of healthy drives", figure=_flagged(0.02, "recall")),
+            Goal(name="recall at 4 %", figure=_flagged(0.04, "recall")),
+            Goal(name="recall as configured", figure=_live("recall")),
+            Goal(name="false a device-month as configured", figure=_live("false_per_device_month")),
         ),
     ),
     "pronostia": Set(

@@ -18,6 +18,7 @@ def test_its_fleet_is_judged_by_all_detectors_and_stays_healthy() -> None:
     assert len(opened) <= 0.1 * pumps.MODELS
     assert {name for name, (_, layout) in judge.layouts.items() if layout} == {
         "sensors",
+        "counters",
         "baseline",
         "correlation",
         "fleet",
@@ -28,7 +29,7 @@ def test_its_fleet_is_judged_by_all_detectors_and_stays_healthy() -> None:
 def test_its_readings_go_on_from_chunk_to_chunk() -> None:
     first, second = islice(pumps.chunks(3, ticks=4, start=10), 2)
     assert (first.times.min(), second.times.max()) == (10 * pumps.TICK + 1_000_000, 17 * pumps.TICK + 1_000_000)
-    assert len(first.values) == 3 * 4 * detection.SIGNALS
+    assert len(first.values) == 3 * 4 * pumps.SIGNALS
 
 
 def test_a_larger_fleet_is_measured_with_copies() -> None:

@@ -1,0 +1,185 @@
+"""Counters that stand still or seldom move: restarts, retries, reallocated sectors. What counts where it hardly ever did is news,
+however small; a band around a mean says nothing of it.
+
+Whether a counter counts in a tick is a chain of two states: how often it begins to, and how often it goes on. Both are known from
+the device itself and from its fleet. That it counts more often now is added up as a log likelihood ratio (CUSUM, Page 1954), whose
+threshold follows from the false-alarm budget: by chance it is reached once in e to its power ticks at most (Lorden 1971).
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import ClassVar
+
+import numpy as np
+
+from anomaly.asked import Asked
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone
+from anomaly.detectors.spell import spell
+from core.profile import Profile
+from telemetry.window import Bools, Floats, Tick
+
+UNIT = "count"
+"""Signals of this unit are followed."""
+_MONTH, _YEAR = timedelta(days=30), timedelta(days=365)
+_SHARES = np.array([1 / 2, 1 / 4, 1 / 16])[:, None]
+"""How often it may count now: the power of how often it did. The first is for a few counts in some time, the last for a counter that
+counts nearly always."""
+_UNKNOWN, _UNKNOWN_ON = 20.0, 2.0
+"""A fleet of which nothing is known is taken to have begun to count once in so many ticks, and to have gone on once in so many."""
+_OWN, _OWN_ON = 100.0, 5.0
+"""After so many ticks, and after so many of those that follow a count, a device is known by itself as well as by its fleet."""
+_KEPT = 0.5
+"""What the fleet did is not forgotten while less than this share of it is heard: so one device can be judged again alone."""
+_ENDS, _ENDS_AFTER = 0.8, timedelta(days=3)
+"""An alarm is over when nothing more than this share of the threshold was left for so long."""
+_CHANCE = 2.0
+"""So much is added up by chance at any time, in one counter in seven: of several counters it counts once."""
+_CALM = 1.0
+"""With less than this added up a counter stands where it usually does."""
+_FALLS = 0.05
+"""What falls in more than this share of its ticks, and once at its beginning, is a number of something, but no counter."""
+
+
+class Counters:
+    """Scores each failure mode by the counters among its symptoms, and components without any by all of theirs."""
+
+    name: ClassVar[str] = "counters"
+    version: ClassVar[str] = "1"
+
+    def __init__(self, profile: Profile) -> None:
+        settings = profile.detectors.counters
+        if settings is None:
+            raise ValueError(f"profile {profile.name} does not use the detector {self.name}")
+        names = list(profile.signals)
+        self._counters = tuple(n for n in profile.measured if profile.signals[n].unit == UNIT)
+        self._columns = np.array([names.index(n) for n in self._counters], dtype=np.int64)
+        self._of = {
+            c: np.array([profile.signals[n].component == c for n in self._counters], dtype=bool)
+            for c in profile.components
+        }
+        asked = Asked.of(profile, self._counters)
+        self._shows: Bools = (asked.signs > 0) | asked.either
+        self._fades = float(np.exp(-profile.tick / (settings.memory or _MONTH)))
+        self._forgets = float(np.exp(-profile.tick / _YEAR))
+        # In so many ticks the budget allows one alarm, and each counter would have one by chance.
+        once = _MONTH / profile.tick / profile.false_alarms
+        self._threshold = np.log(np.maximum(once * self._shows.sum(axis=1), np.e))
+        self._usual = float(np.log(max(once, np.e)))
+        self.tracks = tuple(
+            Track(
+                component=component,
+                failure_mode=mode,
+                kind="degradation",
+                on_delay=1,
+                off_delay=spell(_ENDS_AFTER, profile, 1),
+                off_below=_ENDS,
+            )
+            for component, mode in asked.modes
+        )
+        s = len(self._counters)
+        pair = Field(shape=(2, s))  # in ticks after one without a count, and after one with
+        self.layout: Layout = {
+            "value": Field(shape=(s,), start=np.nan),
+            "stood": Field(shape=(s,)),  # the value before it began to count
+            "known": Field(shape=(s,), dtype="?"),  # whether it is known if it counts in this tick
+            "counts": Field(shape=(s,), dtype="?"),
+            "counted": Field(shape=(s,), dtype="?"),  # the same in the tick before
+            "fell": Field(shape=(s,), dtype="?"),
+            "sums": Field(shape=(len(_SHARES), s)),  # log likelihood ratios, nats
+            "ticks": pair,
+            "times": pair,  # in how many of these it counted
+            "fleet_ticks": pair,
+            "fleet_times": pair,
+            "falls": Field(shape=(s,)),  # in how many it fell
+        }
+
+    def score(self, tick: Tick, state: Columns) -> Floats:
+        """[D, K] how sure it is that counters count more often than they did, 1 at the threshold; NaN where none is known."""
+        for device, what in zip(tick.replaced.device.tolist(), tick.replaced.what.tolist(), strict=True):
+            own = self._of.get(tick.replaced.names[what])
+            if own is not None:
+                # A new part counts from wherever it stands.
+                state["value"][device, own] = np.nan
+                state["sums"][device][:, own] = 0.0
+        self._follow(tick, state)
+        there = self._is_counter(state) & (state["ticks"].sum(axis=1) > 0)
+        beyond = np.where(there[:, None, :], np.maximum(state["sums"] - _CHANCE, 0.0), 0.0) @ self._shows.T
+        sure = beyond.max(axis=1)
+        return np.where(there @ self._shows.T, (sure + _CHANCE * (sure > 0)) / self._threshold, np.nan)
+
+    def _follow(self, tick: Tick, state: Columns) -> None:
+        values, before = tick.values[:, self._columns], state["value"]
+        seen = np.isfinite(values)
+        state["known"] = known = seen & np.isfinite(before)
+        state["counts"] = counts = known & (values > before)
+        state["fell"] = known & (values < before)
+        self._ask_fleet(tick.heard, state)
+        calm = state["sums"].max(axis=1) < _CALM
+        state["stood"] = np.where(known & calm, before, np.where(seen & ~known, values, state["stood"]))
+        was = self._chance(state)[:, None, :]
+        now = was**_SHARES
+        news = np.where(counts[:, None, :], np.log(now / was), np.log1p(-now) - np.log1p(-was))
+        fades = np.where(tick.heard, self._fades, 1.0)[:, None, None]
+        state["sums"] = np.maximum(fades * state["sums"] + known[:, None, :] * news, 0.0)
+        state["value"] = np.where(seen, values, before)
+
+    def _ask_fleet(self, heard: Bools, state: Columns) -> None:
+        """Takes what all devices did that are heard, but for those whose counters are out of the ordinary."""
+        usual = (heard[:, None] & (state["sums"].max(axis=1) < self._usual))[:, None, :]
+        ticks, times = ((usual * state[name]).sum(axis=0) for name in ("ticks", "times"))
+        enough = heard[:, None, None] & (ticks >= _KEPT * state["fleet_ticks"])
+        state["fleet_ticks"] = np.where(enough, ticks, state["fleet_ticks"])
+        state["fleet_times"] = np.where(enough, times, state["fleet_times"])
+
+    def _chance(self, state: Columns) -> Floats:
+        """[D, S] how often a counter has counted after a tick such as the last."""
+        unknown, like = np.array([[_UNKNOWN], [_UNKNOWN_ON]]), np.array([[_OWN], [_OWN_ON]])
+        fleet = (state["fleet_times"] + 1.0) / (state["fleet_ticks"] + unknown)
+        own = (state["times"] + like * fleet) / (state["ticks"] + like)
+        # That it counted never tells no more than that it does so more seldom than once in as long.
+        own = np.maximum(own, np.minimum(fleet, 1.0 / (state["ticks"] + 1.0)))
+        begins, goes_on = own[:, 0], own[:, 1]
+        chance: Floats = np.where(state["counted"], np.maximum(begins, goes_on), begins)
+        return chance
+
+    def _is_counter(self, state: Columns) -> Bools:
+        """[D, S] where a signal hardly ever falls."""
+        is_counter: Bools = state["falls"] <= 1.0 + _FALLS * state["ticks"].sum(axis=1)
+        return is_counter
+
+    def learn(self, tick: Tick, state: Columns, abnormal: Bools) -> None:  # noqa: ARG002 — the fleet decides what is usual at first
+        """How often each counter begins to count, and goes on: what lasts for long enough is usual one day."""
+        known, counted, counts = state["known"], state["counted"], state["counts"]
+        after = np.stack([known & ~counted, known & counted], axis=1)
+        forgets = np.where(known, self._forgets, 1.0)
+        state["ticks"] = forgets[:, None, :] * state["ticks"] + after
+        state["times"] = forgets[:, None, :] * state["times"] + (after & counts[:, None, :])
+        state["falls"] = forgets * state["falls"] + state["fell"]
+        state["counted"] = np.where(known, counts, counted)
+
+    def left(self, tick: Tick, state: Columns) -> Tick:
+        """The tick without the counters, for detectors that ask how far a value is from usual."""
+        values = tick.values.copy()
+        values[:, self._columns] = np.where(self._is_counter(state), np.nan, values[:, self._columns])
+        return replace(tick, values=values)
+
+    def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
+        """The counters that speak for it: where each stood, and where it stands."""
+        own = alone(device, state)
+        sums = own["sums"][0].max(axis=0)
+        # One that may move by chance is not told beside others.
+        says = np.where(self._shows[track] & self._is_counter(own)[0] & (sums > min(_CHANCE, sums.max())), sums, 0.0)
+        total = float(says.sum()) or 1.0
+        return [
+            SignalEvidence(
+                signal=self._counters[s],
+                unit=UNIT,
+                normal_low=float(own["stood"][0, s]),
+                normal_high=float(own["stood"][0, s]),
+                seen=float(own["value"][0, s]),
+                contribution=float(says[s]) / total,
+                direction="high",
+            )
+            for s in np.argsort(-says, kind="stable").tolist()
+            if says[s] > 0
+        ]
