@@ -14,6 +14,12 @@ def said(signal: str, unit: str, low: float, high: float, seen: float) -> str:
     return sentence(Profiles()["fridge"], [evidence], datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 
+def test_a_counter_is_told_in_whole_numbers_and_by_where_it_stood() -> None:
+    since = "; since 2026-03-01 12:00 UTC"
+    assert said("fan_speed", "count", 7, 7, 24) == f"Evaporator fan speed 24 (normal 7){since}"
+    assert said("fan_speed", "count", 0, 0, 1.5) == f"Evaporator fan speed 1.50 (normal 0){since}"
+
+
 def test_signals_codes_and_ages_are_told_by_their_names_and_units() -> None:
     since = "; since 2026-03-01 12:00 UTC"
     assert said("power", "W", 40, 66, 84) == f"Electric power 84.0 W (normal 40.0 to 66.0 W){since}"

@@ -57,6 +57,14 @@ def test_evidence_places_band_and_value_on_one_bar() -> None:
     assert 0 < shown.band_start < shown.band_start + shown.band_width < shown.mark < 100
 
 
+def test_where_a_counter_stood_is_one_value_and_still_to_be_seen() -> None:
+    signal = {"signal": "power", "unit": "W", "normal_low": 7.0, "normal_high": 7.0, "seen": 24.0}
+    (shown,) = views.evidence(finding(signals=[signal]), views.Names("fridge", Profiles()["fridge"]))
+    assert (shown.seen, shown.normal) == ("24 W", "7 W")
+    assert shown.band_width > 0
+    assert shown.band_start < shown.mark
+
+
 @pytest.mark.parametrize(
     "signal",
     [{"signal": "power"}, {"signal": "gone", "seen": "hot", "normal_low": None}, {"signal": "power", "seen": True}],
