@@ -1,7 +1,7 @@
 """From where to where each device is judged this turn: when a tick is over. Pure, times in microseconds since the epoch."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
 
@@ -28,6 +28,11 @@ class Rules:
     def over(self, time: int) -> int:
         """Before this, all ticks are over at a time."""
         return floor(time - self.lateness, self.tick)
+
+    def shared(self, time: int, profile: Profile) -> int:
+        """Before this, ticks are over for each device of a profile that measures as often as it says, when one has come to a time."""
+        longest = max(signal.interval for signal in profile.signals.values())
+        return self.over(time - longest // _MICROSECOND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,11 @@ def by_readings(judged: Judged, first: int, last: int, rules: Rules) -> Due:
     end = max(start, rules.over(last))
     late = first if first < start else None
     return Due(device=judged.device, start=start, end=end, seen=seen, late=late, last=last)
+
+
+def together(due: Sequence[Due], shared: int) -> list[Due]:
+    """The same where none is judged beyond a time: up to it, all of them are."""
+    return [replace(one, end=max(one.start, min(one.end, shared))) for one in due]
 
 
 def by_events(judged: Judged, words: Words, now: int, rules: Rules) -> Due | None:

@@ -6,12 +6,12 @@ may run: the one that holds the cursor's row has the turn, and the others stand 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import get_args
 
 from anomaly import judging, late, progress, registry, silence, store
-from anomaly.due import Due, Rules, by_events, by_readings, parts
+from anomaly.due import Due, Rules, by_events, by_readings, parts, together
 from anomaly.finding import Change, FindingChange, moment
 from anomaly.judge import Judge
 from anomaly.judging import LOOK_BACK, Horizon
@@ -38,6 +38,14 @@ class Turn:
     more: bool
 
 
+@dataclass(slots=True)
+class Waiting:
+    """Devices of one profile that measured beyond the time up to which all of it are judged, and that time in microseconds."""
+
+    spans: dict[int, Span] = field(default_factory=dict)
+    shared: int = 0
+
+
 class DetectionEngine:
     """Judges stored readings of all profiles."""
 
@@ -51,6 +59,7 @@ class DetectionEngine:
         self._turn = -1
         self._known: dict[tuple[str, Stage], Known] = {}
         self._used: dict[tuple[str, Stage], int] = {}
+        self._waiting: dict[str, Waiting] = {}
 
     def turn(self) -> Turn:
         """Judges what was stored since the last turn. Raises DatabaseAway."""
@@ -61,7 +70,7 @@ class DetectionEngine:
                     return Turn(readings=0, findings=0, more=False)
                 if cursor.turn != self._turn:
                     # Another process had the last turn, or this one has just started: what is in memory is old.
-                    self._known = {}
+                    self._known, self._waiting = {}, {}
                 used = registry.in_use(connection)
                 if used != self._used:
                     self._known, self._used = {}, used
@@ -90,13 +99,39 @@ class DetectionEngine:
         changes: list[FindingChange] = []
         for profile, members in self._by_profile(progress.devices(connection, sorted(spans))):
             changes += self._begun_anew(connection, [m for m in members if m.eventful])
-            due = [by_readings(m, spans[m.device].first, spans[m.device].last, Rules.of(profile)) for m in members]
+            if profile.detectors.fleet is None:
+                due = [_due(m, spans[m.device], profile) for m in members]
+            else:
+                due, spans = self._together(connection, profile, members, spans)
             found, seen = self._judge_profile(connection, profile, due, self._horizon(connection, profile))
             changes += found
             progress.save_judged(
                 connection, [(d.device, moment(d.end), spans[d.device].stored_at, seen[d.device]) for d in due]
             )
         return changes
+
+    def _together(
+        self, connection: Connection, profile: Profile, members: Sequence[Judged], spans: Mapping[int, Span]
+    ) -> tuple[list[Due], Mapping[int, Span]]:
+        """Devices that are compared with each other are judged together, once a tick is over for all of them. Returns what is due of
+        those that measured now, and of those that wait since then, and what each of them measured.
+        """
+        waiting = self._waiting.setdefault(profile.name, Waiting())
+        newest = max(spans[m.device].last for m in members)
+        shared = Rules.of(profile).shared(min(newest, history.micros(self._clock())), profile)
+        mine = {m.device: spans[m.device].joined(waiting.spans.get(m.device)) for m in members}
+        if shared > waiting.shared:
+            others = waiting.spans.keys() - mine.keys()
+            members = [*members, *progress.devices(connection, sorted(others))]
+            mine |= {device: waiting.spans[device] for device in others}
+            waiting.shared = shared
+        due = [_due(m, mine[m.device], profile) for m in members]
+        held = together(due, waiting.shared)
+        for own, now in zip(due, held, strict=True):
+            waiting.spans.pop(own.device, None)
+            if own.end > now.end:
+                waiting.spans[own.device] = mine[own.device]
+        return held, {**spans, **mine}
 
     def _judge_eventful(self, connection: Connection, after: int, upto: int) -> list[FindingChange]:
         """Judges devices that never measured anything by their events."""
@@ -108,9 +143,9 @@ class DetectionEngine:
             found = [by_events(m, words[m], now, Rules.of(profile)) for m in members]
             due = [one for one in found if one is not None]
             horizon = replace(self._horizon(connection, profile), eventful=True)
-            # Only a model can say anything of events; without one it is kept how far they were looked at.
+            # Where neither a model nor a failure mode knows what codes mean, it is kept how far they were looked at.
             seen = {d.device: horizon.seen if d.end > d.start else d.seen for d in due}
-            if any((profile.name, stage) in self._used for stage in get_args(Stage)):
+            if profile.codes or any((profile.name, stage) in self._used for stage in get_args(Stage)):
                 for part in parts(due, profile, back=LOOK_BACK * profile.horizon):
                     told, judged = self._judge_profile(connection, profile, part, horizon)
                     changes += told
@@ -238,3 +273,7 @@ class DetectionEngine:
             if what is not silence.Heard.NO_CHANGE:
                 changes.append(silence.told(device, what, heard.heard_at, now))
         return changes
+
+
+def _due(judged: Judged, span: Span, profile: Profile) -> Due:
+    return by_readings(judged, span.first, span.last, Rules.of(profile))

@@ -150,6 +150,12 @@ class Judge:
         """Component and failure mode of what is open of the device at position `at`."""
         return [self.episodes.modes[mode] for mode in np.nonzero(state.parts[EPISODES]["open"][at])[0]]
 
+    def acquaint(self, everyone: State, state: State) -> None:
+        """Tells devices that are judged apart from others of their fleet what is known of all of them."""
+        for detector in self._detectors:
+            if isinstance(detector, Counters):
+                detector.acquaint(everyone.parts[detector.name], state.parts[detector.name])
+
     def follow(self, window: Window, state: State) -> None:
         """Shows the model alone what is past: nothing is judged."""
         for detector in self._detectors:

@@ -120,12 +120,23 @@ def met(
 
 
 def judged(
-    connection: Connection, known: Known, found: Window, starts: Times, ends: Times, horizon: Horizon
+    connection: Connection,
+    known: Known,
+    found: Window,
+    starts: Times,
+    ends: Times,
+    horizon: Horizon,
+    *,
+    again: bool = False,
 ) -> list[FindingChange]:
-    """Judges a window and stores the states after it, and those on the way that are needed to judge it again."""
+    """Judges a window and stores the states after it, and those on the way that are needed to judge it again. again: it is, by what
+    was known of the fleet then.
+    """
     devices: list[int] = found.devices.tolist()
     at = known.at(devices)
     part = known.state.take(at)
+    if not again:
+        known.judge.acquaint(known.state, part)
     stops: dict[int, list[int]] = defaultdict(list)
     for position, device in enumerate(devices):
         for stop in late.checkpoints(starts[device], ends[device], horizon.far) if horizon.far else ():
@@ -190,7 +201,7 @@ def judged_again(
         return Again()
     seen = {device: checkpoints[device].seen for device in starts}
     found = window(connection, known, starts, ends, seen, horizon)
-    changes = judged(connection, known, found, starts, ends, horizon)
+    changes = judged(connection, known, found, starts, ends, horizon, again=True)
     if known.prefix:
         store.revise_shadow(connection, known.model or 0, starts, changes, horizon.now)
         return Again(devices=tuple(starts))

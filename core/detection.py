@@ -83,7 +83,8 @@ class Sensors(Part):
 
 
 class Counters(Part):
-    """How counters that stand still are judged: signals of the unit `count`, by how seldom this device and its fleet count.
+    """How counters that stand still are judged, signals of the unit `count` and error codes of failure modes: by how seldom this
+    device and its fleet count.
 
     memory: over how long counts are added up (30 days). How seldom is told of is set by the profile's `false_alarms`.
     """

@@ -95,13 +95,14 @@ class Playbook(Part):
 class FailureMode(Part):
     """A way in which a component fails, and how it shows: signal -> `high` or `low` against its normal band.
 
-    symptoms: what it is recognised by. consequences: what it drags along later; that does not help to recognise it, but
-    keeps another failure mode with such symptoms from being blamed for the same fault.
+    symptoms: what it is recognised by. codes: error codes by which the device itself tells of it. consequences: what it drags along
+    later; that does not help to recognise it, but keeps another failure mode with such symptoms from being blamed for the same fault.
     """
 
     title: Words
     component: Name
     symptoms: dict[Name, Literal["high", "low"]] = Field(default_factory=dict)
+    codes: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     consequences: dict[Name, Literal["high", "low"]] = Field(default_factory=dict)
     severity: Literal["critical", "major", "minor", "warning"] = "major"
     playbook: Playbook | None = None
@@ -155,6 +156,8 @@ class Profile(Part):
             for field in ("symptoms", "consequences"):
                 for shown in getattr(mode, field):
                     known(shown, self.signals, "signal", f"failure_modes.{name}.{field}")
+            if mode.codes and self.detectors.counters is None:
+                raise ValueError(f"failure_modes.{name}.codes: nothing looks at them: write `counters: {{}}` into `detectors`")
         for at, limit in enumerate(self.detectors.limits):
             known(limit.signal, self.signals, "signal", f"detectors.limits.{at}.signal")
             known(limit.failure_mode, self.failure_modes, "failure mode", f"detectors.limits.{at}.failure_mode")
@@ -175,6 +178,12 @@ class Profile(Part):
     def measured(self) -> tuple[str, ...]:
         """Names of the signals that are judged."""
         return tuple(n for n, s in self.signals.items() if s.role is Role.MEASURE)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The error codes that tell of a failure mode, where a detector looks at them."""
+        told = (code for mode in self.failure_modes.values() for code in mode.codes)
+        return tuple(dict.fromkeys(told)) if self.detectors.counters is not None else ()
 
     @property
     def contexts(self) -> tuple[str, ...]:

@@ -39,6 +39,12 @@ class Span:
     last: int
     stored_at: datetime
 
+    def joined(self, before: "Span | None") -> "Span":
+        """With what was stored of the device before."""
+        if before is None:
+            return self
+        return Span(first=min(self.first, before.first), last=max(self.last, before.last), stored_at=self.stored_at)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:

@@ -1,11 +1,12 @@
-"""Counters that stand still or seldom move: restarts, retries, reallocated sectors. What counts where it hardly ever did is news,
-however small; a band around a mean says nothing of it.
+"""Counters that stand still or seldom move: restarts, retries, reallocated sectors, error codes. What counts where it hardly ever did
+is news, however small; a band around a mean says nothing of it.
 
 Whether a counter counts in a tick is a chain of two states: how often it begins to, and how often it goes on. Both are known from
 the device itself and from its fleet. That it counts more often now is added up as a log likelihood ratio (CUSUM, Page 1954), whose
 threshold follows from the false-alarm budget: by chance it is reached once in e to its power ticks at most (Lorden 1971).
 """
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
@@ -13,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, or_zero
 from anomaly.detectors.spell import spell
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
@@ -51,20 +52,31 @@ class Counters:
         if settings is None:
             raise ValueError(f"profile {profile.name} does not use the detector {self.name}")
         names = list(profile.signals)
-        self._counters = tuple(n for n in profile.measured if profile.signals[n].unit == UNIT)
-        self._columns = np.array([names.index(n) for n in self._counters], dtype=np.int64)
+        signals = tuple(n for n in profile.measured if profile.signals[n].unit == UNIT)
+        self._columns = np.array([names.index(n) for n in signals], dtype=np.int64)
+        self._codes = profile.codes
+        self._counters = signals + self._codes
+        asked = Asked.of(profile, signals)
+        codes = {(mode.component, name): mode.codes for name, mode in profile.failure_modes.items() if mode.codes}
+        modes = tuple(dict.fromkeys((*asked.modes, *(codes if self._codes else ()))))
+        self._shows: Bools = np.zeros((len(modes), len(self._counters)), dtype=bool)
+        for at, mode in enumerate(modes):
+            self._shows[at, len(signals) :] = [code in codes.get(mode, ()) for code in self._codes]
+        self._shows[: len(asked.modes), : len(signals)] = (asked.signs > 0) | asked.either
         self._of = {
-            c: np.array([profile.signals[n].component == c for n in self._counters], dtype=bool)
-            for c in profile.components
+            component: np.array(
+                [profile.signals[n].component == component for n in signals]
+                + [any(code in codes[m] for m in codes if m[0] == component) for code in self._codes],
+                dtype=bool,
+            )
+            for component in profile.components
         }
-        asked = Asked.of(profile, self._counters)
-        self._shows: Bools = (asked.signs > 0) | asked.either
         self._fades = float(np.exp(-profile.tick / (settings.memory or _MONTH)))
         self._forgets = float(np.exp(-profile.tick / _YEAR))
         # In so many ticks the budget allows one alarm, and each counter would have one by chance.
         once = _MONTH / profile.tick / profile.false_alarms
-        self._threshold = np.log(np.maximum(once * self._shows.sum(axis=1), np.e))
-        self._usual = float(np.log(max(once, np.e)))
+        self._threshold = np.log(np.maximum(once * self._shows.sum(axis=1), math.e))
+        self._usual = math.log(max(once, math.e))
         self.tracks = tuple(
             Track(
                 component=component,
@@ -74,7 +86,7 @@ class Counters:
                 off_delay=spell(_ENDS_AFTER, profile, 1),
                 off_below=_ENDS,
             )
-            for component, mode in asked.modes
+            for component, mode in modes
         )
         s = len(self._counters)
         pair = Field(shape=(2, s))  # in ticks after one without a count, and after one with
@@ -108,12 +120,14 @@ class Counters:
         return np.where(there @ self._shows.T, (sure + _CHANCE * (sure > 0)) / self._threshold, np.nan)
 
     def _follow(self, tick: Tick, state: Columns) -> None:
-        values, before = tick.values[:, self._columns], state["value"]
+        values, before = self._read(tick, state), state["value"].copy()
+        # Before a device was heard first, and after a part was replaced, no code had come.
+        before[:, len(self._columns) :] = or_zero(before[:, len(self._columns) :])
         seen = np.isfinite(values)
         state["known"] = known = seen & np.isfinite(before)
         state["counts"] = counts = known & (values > before)
         state["fell"] = known & (values < before)
-        self._ask_fleet(tick.heard, state)
+        self._ask_fleet(tick.heard, state, tick.heard, state)
         calm = state["sums"].max(axis=1) < _CALM
         state["stood"] = np.where(known & calm, before, np.where(seen & ~known, values, state["stood"]))
         was = self._chance(state)[:, None, :]
@@ -123,11 +137,31 @@ class Counters:
         state["sums"] = np.maximum(fades * state["sums"] + known[:, None, :] * news, 0.0)
         state["value"] = np.where(seen, values, before)
 
-    def _ask_fleet(self, heard: Bools, state: Columns) -> None:
-        """Takes what all devices did that are heard, but for those whose counters are out of the ordinary."""
-        usual = (heard[:, None] & (state["sums"].max(axis=1) < self._usual))[:, None, :]
-        ticks, times = ((usual * state[name]).sum(axis=0) for name in ("ticks", "times"))
-        enough = heard[:, None, None] & (ticks >= _KEPT * state["fleet_ticks"])
+    def _read(self, tick: Tick, state: Columns) -> Floats:
+        """[D, S] what the counters stand at; of codes how often each came so far, from when the device was first heard on."""
+        values: Floats = tick.values[:, self._columns]
+        if not self._codes:
+            return values
+        came = np.zeros((len(values), len(self._codes)))
+        place = np.array([self._codes.index(n) if n in self._codes else -1 for n in tick.events.names], dtype=np.int64)
+        what = place[tick.events.what]
+        np.add.at(came, (tick.events.device[what >= 0], what[what >= 0]), 1.0)
+        there = tick.heard[:, None] | (came > 0)
+        return np.concatenate(
+            [values, np.where(there, or_zero(state["value"][:, len(self._columns) :]) + came, np.nan)], axis=1
+        )
+
+    def acquaint(self, everyone: Columns, state: Columns) -> None:
+        """Tells devices what their whole fleet did so far, where not all of it is judged at the same time."""
+        self._ask_fleet(
+            np.ones(len(everyone["falls"]), dtype=bool), everyone, np.ones(len(state["falls"]), dtype=bool), state
+        )
+
+    def _ask_fleet(self, heard: Bools, fleet: Columns, asks: Bools, state: Columns) -> None:
+        """Takes what devices of a fleet did that are heard, but for those whose counters are out of the ordinary."""
+        usual = (heard[:, None] & (fleet["sums"].max(axis=1) < self._usual))[:, None, :]
+        ticks, times = ((usual * fleet[name]).sum(axis=0) for name in ("ticks", "times"))
+        enough = asks[:, None, None] & (ticks >= _KEPT * state["fleet_ticks"])
         state["fleet_ticks"] = np.where(enough, ticks, state["fleet_ticks"])
         state["fleet_times"] = np.where(enough, times, state["fleet_times"])
 
@@ -160,26 +194,32 @@ class Counters:
     def left(self, tick: Tick, state: Columns) -> Tick:
         """The tick without the counters, for detectors that ask how far a value is from usual."""
         values = tick.values.copy()
-        values[:, self._columns] = np.where(self._is_counter(state), np.nan, values[:, self._columns])
+        is_counter = self._is_counter(state)[:, : len(self._columns)]
+        values[:, self._columns] = np.where(is_counter, np.nan, values[:, self._columns])
         return replace(tick, values=values)
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
-        """The counters that speak for it: where each stood, and where it stands."""
+        """The counters that speak for it: where each stood, and where it stands; of codes how often each came lately."""
         own = alone(device, state)
         sums = own["sums"][0].max(axis=0)
         # One that may move by chance is not told beside others.
         says = np.where(self._shows[track] & self._is_counter(own)[0] & (sums > min(_CHANCE, sums.max())), sums, 0.0)
         total = float(says.sum()) or 1.0
-        return [
-            SignalEvidence(
-                signal=self._counters[s],
-                unit=UNIT,
-                normal_low=float(own["stood"][0, s]),
-                normal_high=float(own["stood"][0, s]),
-                seen=float(own["value"][0, s]),
-                contribution=float(says[s]) / total,
-                direction="high",
-            )
-            for s in np.argsort(-says, kind="stable").tolist()
-            if says[s] > 0
-        ]
+        found = []
+        for s in np.argsort(-says, kind="stable").tolist():
+            stood, stands = float(own["stood"][0, s]), float(own["value"][0, s])
+            if s >= len(self._columns):
+                stood, stands = 0.0, stands - stood
+            if says[s] > 0:
+                found.append(
+                    SignalEvidence(
+                        signal=self._counters[s],
+                        unit=UNIT,
+                        normal_low=stood,
+                        normal_high=stood,
+                        seen=stands,
+                        contribution=float(says[s]) / total,
+                        direction="high",
+                    )
+                )
+        return found

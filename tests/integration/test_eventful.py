@@ -398,3 +398,29 @@ def test_a_device_that_begins_to_measure_is_judged_as_if_it_always_had(told: Tol
     assert states() == []
     own, others = ([row[1:] for row in told.findings() if row[0] == d and row[4] != at(31)] for d in (0, 1))
     assert own == [row for row in others if row[3] != at(31)]
+
+
+def test_without_a_model_codes_of_a_failure_mode_are_told_when_they_come_more_often(told: Told) -> None:
+    coded = (
+        PROFILE.split("detectors:", maxsplit=1)[0]
+        + "failure_modes: {burn: {title: Burn, component: heater, codes: [E7]}}\n"
+    )
+    told.profiles = {"box": parse(coded, "box.yaml")}
+    random = np.random.default_rng(6)
+    usual = [
+        (d, float(h), "error", code)
+        for d in range(DEVICES)
+        for code in ("E7", "E9")
+        for h in random.uniform(0, HOURS, 2)
+    ]
+    often = [(3, 500.0 + 4 * n, "error", "E7") for n in range(5)]
+    often += [(4, 500.0 + 4 * n, "error", "E9") for n in range(9)]
+    engine = told.engine()
+    for begin in range(0, HOURS, 6):
+        told.now = at(begin + 6)
+        told.happen(sorted((e for e in usual + often if begin <= e[1] < begin + 6), key=lambda e: e[1]))
+        told.turn(begin + 6, engine)
+    found = [(device, mode, opened, because) for device, _, mode, _, opened, _, because in told.findings()]
+    assert [(device, mode) for device, mode, *_ in found] == [(3, "burn")]
+    assert at(500) < found[0][2] < at(524)
+    assert found[0][3].startswith("error code E7 lately")

@@ -1,5 +1,7 @@
 """Counters that stand still: what counts where it hardly ever did is told, what counts as usual is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -209,3 +211,69 @@ def test_a_gap_is_no_count_and_what_was_counted_meanwhile_is_one() -> None:
         counters.learn(tick, state, score >= 1.0)
     assert state["times"][0].sum() == pytest.approx(1, abs=0.05)
     assert state["times"][1:].sum() == 0
+
+
+CODED = """
+failure_modes:
+  crash: {title: Crash, component: head, codes: [E17, E18]}
+  jam: {title: Jam, component: motor, symptoms: {heat: high}, codes: [E30]}
+"""
+
+
+def coded(codes: list[tuple[int, float, str]], *, replaced: tuple[int, int] | None = None) -> list[FindingChange]:
+    """What opens and closes where codes, each of a device at an hour, come while nothing is counted."""
+    profile = disk(CODED)
+    names = ("E17", "E18", "E30", "E99")
+    rows = sorted((int(hour), device, names.index(code)) for device, hour, code in codes)
+    at, device, what = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+    marks = Marks(names=names, at=at, device=device, what=what)
+    found = replace(window_of(quiet(0.0, 0.0)), events=marks)
+    if replaced is not None:
+        own, hour = (np.array([x], dtype=np.int64) for x in replaced)
+        found = replace(found, replaced=Marks(names=("head",), at=hour, device=own, what=np.zeros(1, dtype=np.int64)))
+    judge = Judge(profile)
+    return [c for c in judge.run(found, judge.fresh(DEVICES)) if c.change is not Change.EXTENDED]
+
+
+def chatter(code: str, a_day: float, seed: int = 4) -> list[tuple[int, float, str]]:
+    """A code that all devices send now and then."""
+    random = np.random.default_rng(seed)
+    times = [random.uniform(0, DAYS * DAY, random.poisson(a_day * DAYS)) for _ in range(DEVICES)]
+    return [(device, float(hour), code) for device, hours in enumerate(times) for hour in hours]
+
+
+def test_codes_of_a_failure_mode_that_come_more_often_are_told_by_its_name() -> None:
+    every = [(5, 50.0 * DAY + 7 * n, "E17") for n in range(6)]
+    opened = next(c for c in coded(chatter("E17", 1 / 30) + every) if c.device == 5 and c.at.timestamp() >= 50 * 86400)
+    assert (opened.component, opened.failure_mode, opened.detector) == ("head", "crash", "counters")
+    assert opened.at.timestamp() / 86400 < 51.5
+    (evidence,) = opened.evidence
+    assert (evidence.signal, evidence.normal_high) == ("E17", 0.0)
+    assert f"error code E17 lately {evidence.seen:.2f} times (normal 0.00 times)" in opened.because
+
+
+def test_several_codes_of_one_failure_mode_tell_together() -> None:
+    one = [(5, 50.0 * DAY + 9 * n, "E17") for n in range(2)]
+    both = one + [(5, 50.0 * DAY + 9 * n + 4, "E18") for n in range(2)]
+    often = chatter("E17", 1 / 60) + chatter("E18", 1 / 60, seed=5)
+    assert [c for c in coded(often + one) if c.device == 5 and c.at.timestamp() >= 50 * 86400] == []
+    opened, *_ = [c for c in coded(often + both) if c.device == 5 and c.at.timestamp() >= 50 * 86400]
+    assert opened.failure_mode == "crash"
+    assert {e.signal for e in opened.evidence} == {"E17", "E18"}
+
+
+def test_codes_that_come_as_usual_and_codes_of_no_failure_mode_are_no_news() -> None:
+    usual = coded(chatter("E17", 1.0) + chatter("E30", 1 / 7))
+    assert sum(c.change is Change.OPENED for c in usual) <= MONTHS * disk().false_alarms
+    assert coded([(5, 50.0 * DAY + n, "E99") for n in range(20)]) == []
+
+
+def test_codes_of_a_part_that_was_replaced_are_forgotten() -> None:
+    codes = chatter("E17", 1 / 30) + [(5, 50.0 * DAY + 3 * n, "E17") for n in range(8)]
+
+    def over(replaced: tuple[int, int] | None) -> list[int]:
+        changes = coded(codes, replaced=replaced)
+        return [int(c.at.timestamp() // 86400) for c in changes if c.device == 5 and c.change is Change.CLOSED]
+
+    assert over((5, 51 * DAY)) == [54]
+    assert over(None) != [54]

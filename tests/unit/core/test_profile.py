@@ -52,6 +52,10 @@ def test_a_shipped_profile_is_valid_and_named_as_its_file(file: Path) -> None:
             ("failure_mode: refrigerant_leak}", "failure_mode: leak}"),
             "detectors.limits.0.failure_mode: no failure mode 'leak'",
         ),
+        (
+            ("symptoms: {fan_speed: low}", "symptoms: {fan_speed: low}\n    codes: [E17]"),
+            "failure_modes.fan_degradation.codes: nothing looks at them: write `counters: {}`",
+        ),
         (("components:", "components: ["), "not YAML"),
     ],
 )
