@@ -157,7 +157,9 @@ class Profile(Part):
                 for shown in getattr(mode, field):
                     known(shown, self.signals, "signal", f"failure_modes.{name}.{field}")
             if mode.codes and self.detectors.counters is None:
-                raise ValueError(f"failure_modes.{name}.codes: nothing looks at them: write `counters: {{}}` into `detectors`")
+                raise ValueError(
+                    f"failure_modes.{name}.codes: nothing looks at them: write `counters: {{}}` into `detectors`"
+                )
         for at, limit in enumerate(self.detectors.limits):
             known(limit.signal, self.signals, "signal", f"detectors.limits.{at}.signal")
             known(limit.failure_mode, self.failure_modes, "failure mode", f"detectors.limits.{at}.failure_mode")
