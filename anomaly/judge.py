@@ -267,7 +267,8 @@ class Judge:
         some = np.asarray(faulty.any(axis=1, keepdims=True))
         for device, track in np.argwhere((scores >= 1.0) & self._doubtful & some).tolist():
             evidence = self._evidence(tick, state.parts[self._owner[track][0].name], device, track)
-            if evidence and faulty[device, names.index(evidence[0].signal)]:
+            # An error code is no sensor's.
+            if evidence and evidence[0].signal in names and faulty[device, names.index(evidence[0].signal)]:
                 scores[device, track] = np.nan
 
     def _episodes(

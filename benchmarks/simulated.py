@@ -30,6 +30,7 @@ from simulator.catalogue import PRODUCTS
 from simulator.fleet import Fleet
 from simulator.plan import Fault, Plan
 from simulator.planning import make
+from simulator.product import Event
 from telemetry import window
 from telemetry.window import Happenings
 
@@ -71,9 +72,13 @@ def judge(
     )
     run = Fleet(plan).run()
     told: list[Told] = []
+    events: list[Event] = []
     while run.now < until:
         since = round(run.now.timestamp() * 1e6)
         chunk = run.advance(min(run.now + timedelta(days=5), until))
+        upto = round(run.now.timestamp() * 1e6)
+        # What is told at the end of an interval happened in the next one, which may be of the next chunk.
+        events = [*(event for event in events if event.time.timestamp() * 1e6 >= since), *chunk.events]
         order = [chunk.signals.index(name) for name in profile.signals]
         values = chunk.values[:, :, order]
         device, time, signal = np.nonzero(np.isfinite(values))
@@ -85,7 +90,8 @@ def judge(
             signal_at=signal,
             times=chunk.times[time] * 1000,
             values=values[device, time, signal],
-            replaced=replaced.between(since, round(run.now.timestamp() * 1e6)),
+            replaced=replaced.between(since, upto),
+            events=_errors(events).between(since, upto),
         )
         told += [
             Told(device=c.device, at=c.at, component=c.component, failure_mode=c.failure_mode)
@@ -96,6 +102,16 @@ def judge(
         return told, 1.0
     confirmed = _confirmed(plan, profile, told, learnt_until) if verdicts else {}
     return _within_budget(plan, profile, judge, sweep, learnt_until, confirmed)
+
+
+def _errors(events: Sequence[Event]) -> Happenings:
+    """The error codes among what devices reported, oldest first."""
+    errors = sorted((event for event in events if event.kind == "error"), key=lambda event: event.time)
+    return Happenings(
+        device=np.array([event.at for event in errors], dtype=np.int64),
+        times=np.array([round(event.time.timestamp() * 1e6) for event in errors], dtype=np.int64),
+        what=tuple(event.code for event in errors),
+    )
 
 
 def _confirmed(
