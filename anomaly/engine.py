@@ -122,9 +122,10 @@ class DetectionEngine:
         mine = {m.device: spans[m.device].joined(waiting.spans.get(m.device)) for m in members}
         if shared > waiting.shared:
             others = waiting.spans.keys() - mine.keys()
-            members = [*members, *progress.devices(connection, sorted(others))]
+            there = progress.devices(connection, sorted(others))
+            members = [*members, *(m for m in there if m.profile == profile.name)]
             mine |= {device: waiting.spans[device] for device in others}
-            waiting.shared = shared
+            waiting.spans, waiting.shared = {}, shared
         due = [_due(m, mine[m.device], profile) for m in members]
         held = together(due, waiting.shared)
         for own, now in zip(due, held, strict=True):

@@ -64,7 +64,7 @@ def sentence(profile: Profile, evidence: Sequence[SignalEvidence], began_at: dat
         if e.contribution < 0.05 and parts:
             continue
         unit = units.shown(e.unit)
-        number = _count if e.unit == "count" and e.signal in profile.signals else _number
+        number = _count if e.unit == units.COUNT and e.signal in profile.signals else _number
         if e.direction in _FAULTS:
             parts.append(f"{profile.signals[e.signal].title} {_FAULTS[e.direction]} {number(e.seen)} {unit}".rstrip())
             continue

@@ -5,7 +5,7 @@ can be stored, restored and split by device.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -14,14 +14,12 @@ from typing import Self
 import numpy as np
 
 from anomaly import detectors
-from anomaly.asked import ABNORMAL
 from anomaly.detector import Columns, Detector, Layout, Prognosis, SignalEvidence, Track, fresh, pack, unpack
 from anomaly.detectors.counters import Counters
 from anomaly.detectors.failure_model import Answers, FailureModel
-from anomaly.detectors.sensors import COMPONENT as SENSORS
 from anomaly.detectors.sensors import Sensors
-from anomaly.detectors.sensors import failure_mode as sensor_fault
 from anomaly.episodes import Episodes
+from anomaly.explanations import explanations, rivals
 from anomaly.finding import Change, FindingChange, moment, sentence
 from anomaly.learning.features import Matrix
 from anomaly.learning.model import Model
@@ -86,11 +84,7 @@ class Judge:
         self._factors = np.where(unlearnt, model.factor if model is not None else 1.0, 1.0)
         self._doubtful: Bools = (kinds != "sensor") & ~by_model
         modes = list(dict.fromkeys((t.component, t.failure_mode) for t in self._tracks))
-        # Where nobody described how components fail, one fault shows in several of them.
-        undescribed = np.array([mode == ABNORMAL for _, mode in modes], dtype=bool)
-        rivals = np.outer(undescribed, undescribed)
-        np.fill_diagonal(rivals, val=False)
-        self.episodes = Episodes(self._tracks, self._explanations(modes), rivals)
+        self.episodes = Episodes(self._tracks, explanations(profile, modes), rivals(modes))
         self.layouts: dict[str, tuple[str, Layout]] = {d.name: (d.version, d.layout) for d in self._detectors}
         # Episodes of other tracks are not gone on with.
         asked = zlib.crc32(
@@ -102,36 +96,6 @@ class Judge:
     def tracks(self) -> Sequence[Track]:
         """The questions asked about each device, in the order of the scores' columns."""
         return self._tracks
-
-    def _explanations(self, modes: Sequence[tuple[str, str]]) -> Bools:
-        """[M, M] whether the failure mode of the row, while it is open, explains a symptom of the column's: then both
-        would be one fault told twice. A signal that is high explains none that would have to be low.
-        """
-        shown, dragged, doubted = [], [], []
-        for component, mode in modes:
-            sensor = component == SENSORS
-            known = self.profile.failure_modes.get(mode) if not sensor else None
-            # Where no direction is declared, either may show it.
-            own = _either(
-                n
-                for n, s in self.profile.signals.items()
-                if (sensor_fault(n) == mode if sensor else s.component == component)
-            )
-            signals = set(known.symptoms.items()) if known and known.symptoms else own
-            shown.append(signals)
-            dragged.append(signals | set(known.consequences.items() if known else ()))
-            # Where any one of several signals may show a fault, a faulty sensor leaves the others to be believed.
-            doubted.append(signals if known or len({n for n, _ in signals}) == 1 else set())
-        explains: Bools = np.array(
-            [
-                [bool(a & b) for b in (doubted if c == SENSORS else shown)]
-                for a, (c, _) in zip(dragged, modes, strict=True)
-            ],
-            dtype=bool,
-        )
-        explains = explains.reshape(len(shown), len(shown))
-        np.fill_diagonal(explains, val=False)
-        return explains
 
     def fresh(self, devices: int) -> State:
         """The state of devices that were never judged."""
@@ -319,11 +283,6 @@ class Judge:
             at=moment(time) + self.profile.tick,
             score=float(score),
         )
-
-
-def _either(signals: Iterable[str]) -> set[tuple[str, str]]:
-    """Signals in both directions."""
-    return {(name, direction) for name in signals for direction in ("high", "low")}
 
 
 def _newest(window: Window) -> Tick:

@@ -85,7 +85,7 @@ class Names:
             return self.signal(name)
         if name == MAINTAINED:
             return f"Time since the {name}"
-        if unit == "count":
+        if unit == units.COUNT:
             return f"Error code {name}, lately"
         known = self._profile.components if self._profile else {}
         return f"{self.component(name)}: time in place" if name in known or unit == "h" else _words(name)
@@ -129,7 +129,7 @@ def _evidence(signal: Mapping[str, Any], names: Names) -> Evidence:
     if not measured and unit == "h" and max(abs(value) for value in (seen, low, high, 0.0) if value is not None) >= 48:
         unit = "days"
         seen, low, high = (None if value is None else value / 24 for value in (seen, low, high))
-    if not measured and signal.get("unit") == "count":
+    if not measured and signal.get("unit") == units.COUNT:
         unit = "times"
     share = _number(signal.get("contribution"))
     known = [value for value in (seen, low, high) if value is not None]

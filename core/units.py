@@ -3,6 +3,7 @@
 Source: https://www.iana.org/assignments/senml/senml.xhtml
 """
 
+COUNT = "count"
 PRIMARY = frozenset(
     [
         "m",
@@ -52,7 +53,7 @@ PRIMARY = frozenset(
         "dB",
         "dBW",
         "Bspl",
-        "count",
+        COUNT,
         "/",
         "%",
         "%RH",
@@ -127,7 +128,7 @@ _SAME = {
 }
 KNOWN = PRIMARY | SECONDARY.keys()
 
-_SHOWN = {"Cel": "°C", "1/min": "rpm", "/": "", "m/s2": "m/s²", "m3/s": "m³/s", "count": "", "Ohm": "Ω"}
+_SHOWN = {"Cel": "°C", "1/min": "rpm", "/": "", "m/s2": "m/s²", "m3/s": "m³/s", COUNT: "", "Ohm": "Ω"}
 
 
 def conversion(unit: str, to: str) -> tuple[float, float] | None:

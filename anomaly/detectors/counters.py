@@ -16,11 +16,10 @@ import numpy as np
 from anomaly.asked import Asked
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, or_zero
 from anomaly.detectors.spell import spell
+from core import units
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Tick
 
-UNIT = "count"
-"""Signals of this unit are followed."""
 _MONTH, _YEAR = timedelta(days=30), timedelta(days=365)
 _SHARES = np.array([1 / 2, 1 / 4, 1 / 16])[:, None]
 """How often it may count now: the power of how often it did. The first is for a few counts in some time, the last for a counter that
@@ -52,7 +51,7 @@ class Counters:
         if settings is None:
             raise ValueError(f"profile {profile.name} does not use the detector {self.name}")
         names = list(profile.signals)
-        signals = tuple(n for n in profile.measured if profile.signals[n].unit == UNIT)
+        signals = tuple(n for n in profile.measured if profile.signals[n].unit == units.COUNT)
         self._columns = np.array([names.index(n) for n in signals], dtype=np.int64)
         self._codes = profile.codes
         self._counters = signals + self._codes
@@ -214,7 +213,7 @@ class Counters:
                 found.append(
                     SignalEvidence(
                         signal=self._counters[s],
-                        unit=UNIT,
+                        unit=units.COUNT,
                         normal_low=stood,
                         normal_high=stood,
                         seen=stands,

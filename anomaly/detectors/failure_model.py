@@ -10,6 +10,7 @@ import numpy as np
 from anomaly.detector import Columns, Layout, Prognosis, SignalEvidence, Track
 from anomaly.learning.features import Features, Matrix
 from anomaly.learning.model import Model, log_odds
+from core import units
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints, Tick
 
@@ -158,7 +159,7 @@ class FailureModel:
         hours = self._profile.tick / timedelta(hours=1) if age else 1.0
         return SignalEvidence(
             signal=source,
-            unit=signal.unit if signal else "h" if age else "count",
+            unit=signal.unit if signal else "h" if age else units.COUNT,
             normal_low=low * hours if np.isfinite(low) else None,
             normal_high=high * hours if np.isfinite(high) else None,
             seen=seen * hours,

@@ -11,6 +11,7 @@ import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone
 from anomaly.detectors.spell import warm_up
+from core import units
 from core.profile import Profile
 from telemetry.ranges import modes_of
 from telemetry.window import Bools, Floats, Tick
@@ -44,7 +45,7 @@ class Sensors:
     """Asks about each signal whether its sensor is to be believed; 1 is a fault."""
 
     name: ClassVar[str] = "sensors"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.sensors
@@ -57,6 +58,7 @@ class Sensors:
         self._span = self._high - self._low
         # A device may stay in a mode for as long as it likes, and change it as often.
         self._moves = ~modes_of(profile.signals)
+        self._count = np.array([profile.signals[n].unit == units.COUNT for n in self._names])
         # What jumps are usual can only be learnt once enough of them are averaged.
         self._warm_up = max(warm_up(settings.warm_up, profile), 2.0 * _RECENT)
         self._times = settings.times
@@ -76,6 +78,7 @@ class Sensors:
         )
         s = (len(self._names),)
         self.layout: Layout = {
+            "fell": Field(shape=s, dtype="?"),  # whether it ever did
             "known": Field(shape=s, dtype="<f4"),  # heard ticks since the signal was first measured
             "n": Field(shape=s, dtype="<f4"),  # ticks in which it was measured
             "last": Field(shape=s, start=np.nan),  # its newest value
@@ -115,6 +118,7 @@ class Sensors:
         state["known"] += heard & (before | seen)
         state["n"] += seen
         state["changes"] += moved
+        state["fell"] |= both & (values < state["last"])
         # A value far beyond the range says no more than one just beyond it, and squares stay finite.
         shares = np.clip((values - np.where(before, state["last"], values)) / self._span, -2.0, 2.0)
         step = np.where(both, shares, 0.0)
@@ -143,7 +147,9 @@ class Sensors:
     def _faults(self, state: Columns) -> Floats:
         """[4, D, S] the score of each fault in the order of `_KINDS`."""
         ready = self._ready(state)
-        moving = ready & (state["changes"] >= _FEWEST) & self._moves
+        # A counter stands still for as long as nothing happens.
+        moves = self._moves & ~(self._count & ~state["fell"])
+        moving = ready & (state["changes"] >= _FEWEST) & moves
         # A part that is off or dead reads zero or the end of its range, and that is for the other detectors to judge.
         inside = (state["last"] != 0.0) & (state["last"] > self._low) & (state["last"] < self._high)
         stuck = np.where(inside, state["flat"], 0.0) / self._limit(state["longest_flat"])

@@ -280,7 +280,7 @@ def test_codes_of_a_part_that_was_replaced_are_forgotten() -> None:
 
 
 def test_a_faulty_sensor_says_nothing_against_a_code() -> None:
-    """What stands on a faulty sensor waits; a code stands on none."""
+    """What stands on a faulty sensor waits; a code stands on none, also of a failure mode that the sensor's signal shows."""
     text = CODED.replace(
         "failure_modes:", "detectors: {counters: {}, sensors: {warm_up: 2d, noise: 2}}\nfailure_modes:"
     )
@@ -288,8 +288,9 @@ def test_a_faulty_sensor_says_nothing_against_a_code() -> None:
     # Heat jumps about while the code comes.
     values[49 * DAY :, 5, 2] += 30 * (-1.0) ** np.arange(len(values) - 49 * DAY)
     hours = np.arange(50 * DAY, 50 * DAY + 60, 3)
-    marks = Marks(names=("E17",), at=hours, device=np.full(len(hours), 5), what=np.zeros(len(hours), dtype=np.int64))
+    both = np.arange(len(hours)) % 2
+    marks = Marks(names=("E17", "E30"), at=hours, device=np.full(len(hours), 5), what=both)
     judge = Judge(disk(text))
     changes = judge.run(replace(window_of(values), events=marks), judge.fresh(DEVICES))
     told = {(c.device, c.component, c.failure_mode) for c in changes if c.change is Change.OPENED}
-    assert told == {(5, "sensors", "heat_sensor"), (5, "head", "crash")}
+    assert told == {(5, "sensors", "heat_sensor"), (5, "head", "crash"), (5, "motor", "jam")}

@@ -39,8 +39,8 @@ def healthy(ticks: int = 600) -> Floats:
     return np.column_stack([values, np.repeat(random.integers(10, 90, ticks // 15 + 1), 15)[:ticks]])
 
 
-def opened(values: Floats, detectors: str = "") -> list[FindingChange]:
-    judge = Judge(parse(PUMP.replace("DETECTORS", detectors), "pump.yaml"))
+def opened(values: Floats, detectors: str = "", text: str = PUMP) -> list[FindingChange]:
+    judge = Judge(parse(text.replace("DETECTORS", detectors), "pump.yaml"))
     window = Window(
         devices=np.array([1]),
         signals=tuple(judge.profile.signals),
@@ -158,3 +158,21 @@ def test_a_sensor_that_comes_back_closes_the_finding() -> None:
         values=values[:, None, :],
     )
     assert [c.change for c in judge.run(window, judge.fresh(1))] == [Change.OPENED, Change.CLOSED]
+
+
+def test_a_counter_may_stand_still_for_as_long_as_nothing_happens() -> None:
+    values = healthy()
+    values[:, 3] = np.minimum(np.arange(600) // 4, 60)
+    assert opened(values) == []
+    # What went up and down before it stood still is no counter.
+    values[4:240, 3] -= 2 * (np.arange(4, 240) // 4 % 2) - 1
+    assert [c.failure_mode for c in opened(values)] == ["step_sensor"]
+
+
+def test_counters_that_stand_still_do_not_mean_that_the_device_rests() -> None:
+    values = healthy()
+    values[:, 0] = np.minimum(np.arange(600) // 4, 60)
+    values[:, 3] = np.minimum(np.arange(600) // 4, 70)
+    _stuck(values)
+    counted = PUMP.replace("unit: l/s, range: [0, 10]", "unit: count, range: [0, 100]")
+    assert [c.failure_mode for c in opened(values, text=counted)] == ["heat_sensor"]
