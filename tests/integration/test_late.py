@@ -22,6 +22,7 @@ BASELINE = (
     LIMITS.split("detectors:", maxsplit=1)[0]
     + "detectors:\n  sensors: {warm_up: 30h}\n  baseline: {warm_up: 24h, memory: 60h, smooth: 3h}\n"
 )
+COUNTERS = LIMITS.split("failure_modes:", maxsplit=1)[0].replace("unit: Cel", "unit: count") + "detectors: {counters: {}}\n"
 HOURS, LATE = 160, 8
 
 
@@ -98,6 +99,22 @@ def test_a_finding_that_late_readings_make_opens_at_its_time(platform: Platform)
     engine.turn()
     assert platform.findings() == [(1, "burn", at(11), False)]
     assert platform.run("SELECT closed_at, withdrawn FROM finding") == [(at(14), "")]
+
+
+def test_counts_that_come_late_are_told_at_their_time(platform: Platform) -> None:
+    platform.profiles = {"box": parse(COUNTERS, "box.yaml")}
+    quiet = [float(hour) for hour in range(400)]
+    # All that is heard of six counts in twelve hours is how many they were.
+    platform.store(1, [*quiet, 412.0, 413.0], [0.0] * 400 + [6.0, 6.0])
+    engine = platform.engine()
+    engine.turn()
+    assert platform.findings() == []
+    late = [float(hour) for hour in range(405, 412)]
+    platform.store(1, late, [float((hour - 400) // 2) for hour in late])
+    engine.turn()
+    ((device, mode, opened_at, still),) = platform.findings()
+    assert (device, mode, still) == (1, "abnormal", True)
+    assert at(405) < opened_at <= at(413)
 
 
 def test_a_finding_that_late_readings_unmake_is_closed_with_the_reason(platform: Platform) -> None:
