@@ -192,6 +192,8 @@ class Counters:
 
     def left(self, tick: Tick, state: Columns) -> Tick:
         """The tick without the counters, for detectors that ask how far a value is from usual."""
+        if not len(self._columns):
+            return tick
         values = tick.values.copy()
         is_counter = self._is_counter(state)[:, : len(self._columns)]
         values[:, self._columns] = np.where(is_counter, np.nan, values[:, self._columns])
