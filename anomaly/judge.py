@@ -17,6 +17,7 @@ from anomaly import detectors
 from anomaly.detector import Columns, Detector, Layout, Prognosis, SignalEvidence, Track, fresh, pack, unpack
 from anomaly.detectors.counters import Counters
 from anomaly.detectors.failure_model import Answers, FailureModel
+from anomaly.detectors.limits import Limits
 from anomaly.detectors.sensors import Sensors
 from anomaly.episodes import Episodes
 from anomaly.explanations import explanations, rivals
@@ -76,6 +77,7 @@ class Judge:
         self._owner = [(d, k) for d in self._detectors for k in range(len(d.tracks))]
         # A model that knows how a component fails speaks for it; the others go on learning, in case it is taken back.
         self._model_at = next((at for at, d in enumerate(self._detectors) if isinstance(d, FailureModel)), None)
+        self._counters = next((d for d in self._detectors if isinstance(d, Counters)), None)
         by_model = np.array([isinstance(d, FailureModel) for d, _ in self._owner], dtype=bool)
         kinds = np.array([t.kind for t in self._tracks], dtype=object)
         unlearnt = (kinds == "degradation") & ~by_model
@@ -116,9 +118,8 @@ class Judge:
 
     def acquaint(self, everyone: State, state: State) -> None:
         """Tells devices that are judged apart from others of their fleet what is known of all of them."""
-        for detector in self._detectors:
-            if isinstance(detector, Counters):
-                detector.acquaint(everyone.parts[detector.name], state.parts[detector.name])
+        if self._counters is not None:
+            self._counters.acquaint(everyone.parts[Counters.name], state.parts[Counters.name])
 
     def follow(self, window: Window, state: State) -> None:
         """Shows the model alone what is past: nothing is judged."""
@@ -182,14 +183,16 @@ class Judge:
             change = self._change(
                 Change.EXTENDED, window, state, device, mode, int(last[device]), float(peak[device, mode])
             )
-            own_state = state.parts[self._owner[track][0].name]
-            evidence = self._evidence(newest, own_state, device, track) if turn[device] else ()
+            evidence = self._evidence(newest, state, device, track) if turn[device] else ()
             changes.append(replace(change, evidence=evidence, prognosis=remaining.get((device, track))))
         return changes
 
-    def _evidence(self, tick: Tick, state: Columns, device: int, track: int) -> tuple[SignalEvidence, ...]:
+    def _evidence(self, tick: Tick, state: State, device: int, track: int) -> tuple[SignalEvidence, ...]:
         detector, own = self._owner[track]
-        return tuple(detector.because(tick, state, device, own))
+        found = detector.because(tick, state.parts[detector.name], device, own)
+        if self._counters is not None and not isinstance(detector, Sensors | Limits | Counters | FailureModel):
+            found = [self._counters.told(one, state.parts[Counters.name], device) for one in found]
+        return tuple(found)
 
     def _look_ahead(self, ticks: Sequence[Tick], state: State) -> Answers | None:
         if self._model_at is None:
@@ -230,7 +233,7 @@ class Judge:
         names = list(self.profile.signals)
         some = np.asarray(faulty.any(axis=1, keepdims=True))
         for device, track in np.argwhere((scores >= 1.0) & self._doubtful & some).tolist():
-            evidence = self._evidence(tick, state.parts[self._owner[track][0].name], device, track)
+            evidence = self._evidence(tick, state, device, track)
             # An error code is no sensor's.
             if evidence and evidence[0].signal in names and faulty[device, names.index(evidence[0].signal)]:
                 scores[device, track] = np.nan
@@ -256,7 +259,7 @@ class Judge:
                 evidence = tuple(detector.because_of(row, own))
                 (prognosis,) = detector.prognoses_of(row, own)
             else:
-                evidence = self._evidence(tick, state.parts[detector.name], device, track)
+                evidence = self._evidence(tick, state, device, track)
             because = sentence(self.profile, evidence, change.began_at)
             changes.append(replace(change, evidence=evidence, because=because, prognosis=prognosis))
         return changes

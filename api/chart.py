@@ -33,7 +33,7 @@ def facts(
     worst = views.worst(findings)
     telling = worst["evidence"].get("signals", []) if worst else []
     blamed = [signal["signal"] for signal in telling if signal.get("signal") in known]
-    bands = views.normal_bands(findings)
+    bands = views.normal_bands(findings, names)
     return {
         "url": f"/api/v1/devices/{quote(device['name'], safe='')}",
         "signals": [

@@ -150,7 +150,7 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
     tickets = part.console.tickets(TicketFilter(device=name), limit=PAGE, urgent_first=True)
     readings = part.console.latest_readings(name)
     events = part.console.device_events(name, limit=EVENTS)
-    bands = views.normal_bands(findings)
+    bands = views.normal_bands(findings, names)
     worst = views.worst(findings)
     return page(
         request,

@@ -197,13 +197,17 @@ def unusual(rows: Sequence[Row], names: Names, *, besides: str) -> list[Conditio
     return [one for one in others if one.tone in {"warn", "bad"}]
 
 
-def normal_bands(findings: Sequence[Row]) -> dict[str, tuple[float, float]]:
-    """The newest known normal band of each signal; `findings` newest first."""
+def normal_bands(findings: Sequence[Row], names: Names) -> dict[str, tuple[float, float]]:
+    """The newest known normal band of each signal, in its own unit: that of how fast a counter counts is none of what it stands at.
+    `findings` newest first.
+    """
     bands: dict[str, tuple[float, float]] = {}
     for finding in findings:
         for signal in finding["evidence"].get("signals", []):
             low, high = _number(signal.get("normal_low")), _number(signal.get("normal_high"))
-            if low is not None and high is not None:
+            name, unit = str(signal.get("signal")), units.shown(str(signal.get("unit", "")))
+            another = names.measures(name) and unit != names.unit(name)
+            if low is not None and high is not None and not another:
                 bands.setdefault(str(signal.get("signal")), (low, high))
     return bands
 

@@ -36,6 +36,9 @@ _CHANCE = 2.0
 """So much is added up by chance at any time, in one counter in seven: of several counters it counts once."""
 _CALM = 1.0
 """With less than this added up a counter stands where it usually does."""
+_BUSY = 0.2
+"""What counts in more than this share of its ticks is told by how many an hour, too."""
+_HOUR = timedelta(hours=1) // timedelta(microseconds=1)
 _FALLS = 0.05
 """What falls in more than this share of its ticks, and once at its beginning, is a number of something, but no counter."""
 
@@ -91,6 +94,8 @@ class Counters:
         pair = Field(shape=(2, s))  # in ticks after one without a count, and after one with
         self.layout: Layout = {
             "value": Field(shape=(s,), start=np.nan),
+            "at": Field(shape=(s,), dtype="<i8"),  # when that was
+            "an_hour": Field(shape=(s,), start=np.nan),  # how fast it counted to get there
             "stood": Field(shape=(s,)),  # the value before it began to count
             "known": Field(shape=(s,), dtype="?"),  # whether it is known if it counts in this tick
             "counts": Field(shape=(s,), dtype="?"),
@@ -134,7 +139,10 @@ class Counters:
         news = np.where(counts[:, None, :], np.log(now / was), np.log1p(-now) - np.log1p(-was))
         fades = np.where(tick.heard, self._fades, 1.0)[:, None, None]
         state["sums"] = np.maximum(fades * state["sums"] + known[:, None, :] * news, 0.0)
+        hours = np.where(known & (state["at"] < tick.time), tick.time - state["at"], _HOUR) / _HOUR
+        state["an_hour"] = np.where(known & ~state["fell"], (values - before) / hours, np.nan)
         state["value"] = np.where(seen, values, before)
+        state["at"] = np.where(seen, tick.time, state["at"])
 
     def _read(self, tick: Tick, state: Columns) -> Floats:
         """[D, S] what the counters stand at; of codes how often each came so far, from when the device was first heard on."""
@@ -191,13 +199,24 @@ class Counters:
         state["counted"] = np.where(known, counts, counted)
 
     def left(self, tick: Tick, state: Columns) -> Tick:
-        """The tick without the counters, for detectors that ask how far a value is from usual."""
-        if not len(self._columns):
+        """The tick for detectors that ask how far a value is from usual: of counters that count most of the time how many an hour,
+        nothing of those that mostly stand still.
+        """
+        signals = len(self._columns)
+        if not signals:
             return tick
+        ticks, times = (state[name].sum(axis=1)[:, :signals] for name in ("ticks", "times"))
+        an_hour = np.where(times > _BUSY * ticks, state["an_hour"][:, :signals], np.nan)
         values = tick.values.copy()
-        is_counter = self._is_counter(state)[:, : len(self._columns)]
-        values[:, self._columns] = np.where(is_counter, np.nan, values[:, self._columns])
+        values[:, self._columns] = np.where(self._is_counter(state)[:, :signals], an_hour, values[:, self._columns])
         return replace(tick, values=values)
+
+    def told(self, evidence: SignalEvidence, state: Columns, device: int) -> SignalEvidence:
+        """Evidence of a detector that saw what `left` gave it, of one device (its position): in counts an hour where it is of a counter."""
+        at = self._counters.index(evidence.signal) if evidence.signal in self._counters else None
+        if at is None or not self._is_counter(alone(device, state))[0, at]:
+            return evidence
+        return replace(evidence, unit=f"{evidence.unit}/h")
 
     def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
         """The counters that speak for it: where each stood, and where it stands; of codes how often each came lately."""

@@ -22,7 +22,9 @@ BASELINE = (
     LIMITS.split("detectors:", maxsplit=1)[0]
     + "detectors:\n  sensors: {warm_up: 30h}\n  baseline: {warm_up: 24h, memory: 60h, smooth: 3h}\n"
 )
-COUNTERS = LIMITS.split("failure_modes:", maxsplit=1)[0].replace("unit: Cel", "unit: count") + "detectors: {counters: {}}\n"
+COUNTERS = (
+    LIMITS.split("failure_modes:", maxsplit=1)[0].replace("unit: Cel", "unit: count") + "detectors: {counters: {}}\n"
+)
 HOURS, LATE = 160, 8
 
 

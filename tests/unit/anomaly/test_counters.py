@@ -294,3 +294,22 @@ def test_a_faulty_sensor_says_nothing_against_a_code() -> None:
     changes = judge.run(replace(window_of(values), events=marks), judge.fresh(DEVICES))
     told = {(c.device, c.component, c.failure_mode) for c in changes if c.change is Change.OPENED}
     assert told == {(5, "sensors", "heat_sensor"), (5, "head", "crash"), (5, "motor", "jam")}
+
+
+def test_a_busy_counter_is_told_by_how_many_an_hour() -> None:
+    values = quiet(240.0, 0.0)
+    assert opened(values) == []
+    faster = values.copy()
+    faster[50 * DAY :, 4, 0] += np.random.default_rng(8).poisson(8.0, 10 * DAY).cumsum()
+    # Set back to zero, and not heard for two days: that is no change of how fast it counts.
+    faster[30 * DAY :, 7, 0] -= faster[30 * DAY, 7, 0]
+    faster[40 * DAY : 42 * DAY, 9] = np.nan
+    changes, _ = judged(faster)
+    assert {(c.device, c.component, c.detector) for c in changes} == {(4, "head", "baseline")}
+    assert changes[0].at.timestamp() < 52 * 86400
+    (evidence,) = changes[0].evidence
+    assert (evidence.signal, evidence.unit, evidence.direction) == ("retries", "count/h", "high")
+    assert evidence.normal_low is not None
+    assert evidence.normal_high is not None
+    assert evidence.normal_low < 10 < evidence.normal_high < evidence.seen < 20
+    assert "/h" in changes[0].because

@@ -57,6 +57,16 @@ def test_evidence_places_band_and_value_on_one_bar() -> None:
     assert 0 < shown.band_start < shown.band_start + shown.band_width < shown.mark < 100
 
 
+def test_how_fast_a_counter_counts_is_no_band_of_what_it_stands_at() -> None:
+    names = views.Names("fridge", Profiles()["fridge"])
+    rows = [
+        finding(signals=[{"signal": "power", "unit": unit, "normal_low": low, "normal_high": low + 5.0, "seen": 90.0}])
+        for unit, low in (("W/h", 1.0), ("W", 40.0))
+    ]
+    assert views.normal_bands(rows, names) == {"power": (40.0, 45.0)}
+    assert views.normal_bands(rows, views.Names("gone", None)) == {"power": (1.0, 6.0)}
+
+
 def test_where_a_counter_stood_is_one_value_and_still_to_be_seen() -> None:
     signal = {"signal": "power", "unit": "W", "normal_low": 7.0, "normal_high": 7.0, "seen": 24.0}
     (shown,) = views.evidence(finding(signals=[signal]), views.Names("fridge", Profiles()["fridge"]))
