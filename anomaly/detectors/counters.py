@@ -60,7 +60,7 @@ class Counters:
         self._counters = signals + self._codes
         asked = Asked.of(profile, signals)
         codes = {(mode.component, name): mode.codes for name, mode in profile.failure_modes.items() if mode.codes}
-        modes = tuple(dict.fromkeys((*asked.modes, *(codes if self._codes else ()))))
+        modes = tuple(dict.fromkeys((*asked.modes, *codes)))
         self._shows: Bools = np.zeros((len(modes), len(self._counters)), dtype=bool)
         for at, mode in enumerate(modes):
             self._shows[at, len(signals) :] = [code in codes.get(mode, ()) for code in self._codes]
@@ -124,9 +124,10 @@ class Counters:
         return np.where(there @ self._shows.T, (sure + _CHANCE * (sure > 0)) / self._threshold, np.nan)
 
     def _follow(self, tick: Tick, state: Columns) -> None:
-        values, before = self._read(tick, state), state["value"].copy()
+        before = state["value"].copy()
         # Before a device was heard first, and after a part was replaced, no code had come.
         before[:, len(self._columns) :] = or_zero(before[:, len(self._columns) :])
+        values = self._read(tick, before)
         seen = np.isfinite(values)
         state["known"] = known = seen & np.isfinite(before)
         state["counts"] = counts = known & (values > before)
@@ -144,8 +145,10 @@ class Counters:
         state["value"] = np.where(seen, values, before)
         state["at"] = np.where(seen, tick.time, state["at"])
 
-    def _read(self, tick: Tick, state: Columns) -> Floats:
-        """[D, S] what the counters stand at; of codes how often each came so far, from when the device was first heard on."""
+    def _read(self, tick: Tick, before: Floats) -> Floats:
+        """[D, S] what the counters stand at; of codes how often each came so far, from when the device was first heard on. before:
+        [D, S] the same in the tick before.
+        """
         values: Floats = tick.values[:, self._columns]
         if not self._codes:
             return values
@@ -154,9 +157,7 @@ class Counters:
         what = place[tick.events.what]
         np.add.at(came, (tick.events.device[what >= 0], what[what >= 0]), 1.0)
         there = tick.heard[:, None] | (came > 0)
-        return np.concatenate(
-            [values, np.where(there, or_zero(state["value"][:, len(self._columns) :]) + came, np.nan)], axis=1
-        )
+        return np.concatenate([values, np.where(there, before[:, len(self._columns) :] + came, np.nan)], axis=1)
 
     def acquaint(self, everyone: Columns, state: Columns) -> None:
         """Tells devices what their whole fleet did so far, where not all of it is judged at the same time."""
