@@ -22,7 +22,8 @@ def facts(
     events: Sequence[Row],
     now: datetime,
 ) -> dict[str, Any]:
-    """Signals in the profile's order, those at first chosen, normal bands and findings. Times in ms since epoch.
+    """Signals in the profile's order, those at first chosen, normal bands and findings. Times in ms since epoch, to be shown in the
+    zone of `now`.
 
     findings: newest first. readings: the newest of each signal; a signal without one is left out.
     """
@@ -48,6 +49,7 @@ def facts(
             for signal in known
         ],
         "chosen": (blamed or known)[:2],
+        "zone": str(now.tzinfo),
         "until": _ms(device["last_reading_at"] or now),
         "findings": [
             {

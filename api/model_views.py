@@ -7,7 +7,7 @@ from math import isfinite
 
 from anomaly.drift import Drift
 from anomaly.registry import Entry
-from api.views import span
+from api.times import span
 from proactive.record import Comparison, Record
 
 STAGES = {"live": "Live", "shadow": "Shadow", "retired": "Retired"}

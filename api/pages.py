@@ -14,7 +14,7 @@ from api.chart import facts
 from api.frame import address, frame, names_of
 from api.parts import Parts, parts
 from api.prognosis import time_to_failure
-from api.rendering import page
+from api.rendering import now_of, page
 from api.store import TicketFilter
 from core.database import Row
 from core.errors import Conflict, InvalidInput
@@ -169,7 +169,7 @@ def device(request: Request, caller: Viewer, name: Words) -> Response:
         events=[{**event, "title": views.event_title(event, names)} for event in events],
         firmware=[a for a in part.console.device_attributes(name) if a["name"] == "firmware"],
         skew=views.skew_line(row["clock_skew_s"], part.settings.clock_tolerance),
-        chart=facts(row, part.profile(row["profile"]), names, findings, readings, events, part.clock()),
+        chart=facts(row, part.profile(row["profile"]), names, findings, readings, events, now_of(request)),
     )
 
 

@@ -1,6 +1,7 @@
 """Renders the templates: one environment that escapes everything and knows no undefined value."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from api import views
+from api import times, views
 from api.parts import parts
 from api.prognosis import NOT_YET, OVER
 
@@ -34,12 +35,14 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.globals.update(
     asset=asset,
-    ago=views.ago,
-    moment=views.moment,
-    iso=views.iso,
-    span=views.span,
+    ago=times.ago,
+    moment=times.moment,
+    exact=times.exact,
+    iso=times.iso,
+    span=times.span,
+    clock_of=times.clock_of,
+    waiting=times.waiting,
     quantity=views.quantity,
-    waiting=views.waiting,
     tone_of=views.tone_of,
     event_text=views.event_text,
     STATES=views.STATES,
@@ -48,6 +51,11 @@ _TEMPLATES.globals.update(
     HAPPENINGS=views.HAPPENINGS,
     NO_PROGNOSIS=(NOT_YET, OVER),
 )
+
+
+def now_of(request: Request) -> datetime:
+    """The time now, by the clock of who reads."""
+    return parts(request).clock().astimezone(times.zone(request.cookies.get(times.ZONE_COOKIE)))
 
 
 def page(
@@ -59,5 +67,5 @@ def page(
     **values: Any,
 ) -> HTMLResponse:
     """The page of a template with its values."""
-    text = _TEMPLATES.get_template(template).render(now=parts(request).clock(), path=request.url.path, **values)
+    text = _TEMPLATES.get_template(template).render(now=now_of(request), path=request.url.path, **values)
     return HTMLResponse(text, status_code=status, headers=dict(headers or {}))

@@ -1,13 +1,13 @@
-"""What the pages say, as pure functions of rows, profile and `now`: names, times, evidence and notices in words."""
+"""What the pages say, as pure functions of rows, profile and `now`: names, evidence and notices in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anomaly.learning.features import MAINTAINED
+from api.times import ago, span, waiting
 from core import units
 from core.database import Row
 from core.profile import Playbook, Profile
@@ -239,52 +239,6 @@ def notice_line(row: Row, now: datetime) -> Line:
     if state == "failed":
         return Line(text=f"{channel} failed", tone="bad")
     return Line(text=f"{channel} not sent", tone="quiet")
-
-
-def waiting(due_at: datetime, time_zone: str | None, now: datetime) -> str:
-    """`leaves now`, or until when a notice waits, by the customer's own clock."""
-    if due_at <= now:
-        return "leaves now"
-    local = due_at.astimezone(_zone(time_zone))
-    day = "" if due_at - now < timedelta(hours=20) else f"{local.day} {local:%b} "
-    return f"waiting until {day}{local:%H:%M} {local.tzname()}"
-
-
-def _zone(name: str | None) -> ZoneInfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
-
-
-def ago(then: datetime, now: datetime) -> str:
-    """How long ago, in one unit: `3 h ago`."""
-    seconds = (now - then).total_seconds()
-    text = span(timedelta(seconds=abs(seconds)))
-    if abs(seconds) < 60:
-        return "just now"
-    return f"{text} ago" if seconds > 0 else f"in {text}"
-
-
-def span(length: timedelta) -> str:
-    """A length of time in its largest sensible unit."""
-    seconds = length.total_seconds()
-    for unit, size, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48), ("days", 86_400, 60)):
-        if seconds < size * most:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds // (86_400 * 30.44))} months"
-
-
-def moment(time: datetime, now: datetime) -> str:
-    """A time as people write it, UTC; the year only where it is another one."""
-    utc = time.astimezone(UTC)
-    year = "" if utc.year == now.year else f" {utc.year}"
-    return f"{utc.day} {utc:%b}{year} {utc:%H:%M}"
-
-
-def iso(time: datetime) -> str:
-    """A time for machines."""
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def tone_of(happening: str) -> str:

@@ -10,8 +10,10 @@ const MOST_UNITS = 2;
 const MODE = "mode"; // The scale of all signals that are modes, whatever their unit.
 const EXPAND_NULLS = 2; // uPlot's number for it.
 const WHOLE = Array.from({ length: 24 }, (_, at) => [1, 2, 5][at % 3] * 10 ** Math.floor(at / 3));
+let zone = "UTC"; // The reader's, as the page says.
 
 function start(place, facts) {
+  ({ zone } = facts);
   const said = document.getElementById("said");
   const whole = document.getElementById("whole");
   const ranges = document.getElementById("ranges");
@@ -47,7 +49,7 @@ function start(place, facts) {
     const none = tables.every((table) => table[0].length === 0);
     said.textContent = none
       ? "No readings in this range."
-      : `${written(from)} to ${written(to)} UTC, ${shown(chosen, tables)}. Drag across the chart to zoom.`;
+      : `${written(from)} to ${written(to)} ${named(to)}, ${shown(chosen, tables)}. Drag across the chart to zoom.`;
   }
 
   function tell(chosen) {
@@ -206,7 +208,7 @@ function draw(place, facts, chosen, tables, [from, to], zoomTo, reset, show) {
   }));
   const options = {
     ...sizeOf(place),
-    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    tzDate: local,
     legend: { show: false },
     scales,
     series,
@@ -329,20 +331,29 @@ function visible(u, facts) {
 }
 
 function tick(seconds, step, first) {
-  const date = new Date(seconds * 1000);
-  const day = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
+  const date = local(seconds);
+  const day = dayOf(date);
   if (step >= DAY) return day;
   const hour = clock(date);
   return first || hour === "00:00" ? `${hour}\n${day}` : hour;
 }
 
-const clock = (date) => date.toISOString().slice(11, 16);
+// A date whose own numbers are those of the reader's clock.
+const local = (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone);
+const dayOf = (date) => `${date.getDate()} ${MONTHS[date.getMonth()]}`;
+const clock = (date) => [date.getHours(), date.getMinutes()].map((part) => String(part).padStart(2, "0")).join(":");
 const iso = (seconds) => new Date(Math.round(seconds * 1000)).toISOString();
 const sizeOf = (place) => ({ width: place.clientWidth, height: place.clientHeight });
 
 function written(seconds) {
-  const date = new Date(seconds * 1000);
-  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${clock(date)}`;
+  const date = local(seconds);
+  return `${dayOf(date)} ${clock(date)}`;
+}
+
+// What the zone is called at that time: CET or CEST.
+function named(seconds) {
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZone: zone, timeZoneName: "short" }).formatToParts(new Date(seconds * 1000));
+  return parts.find((part) => part.type === "timeZoneName").value;
 }
 
 function spell(seconds) {

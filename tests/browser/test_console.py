@@ -240,6 +240,31 @@ def test_each_page_is_light_accessible_and_stays_here(browser: Browser, axe: str
     assert {urlsplit(url).hostname for url in browser.requested} == {"127.0.0.1"}
 
 
+def test_times_are_by_the_clock_of_who_reads(browser: Browser) -> None:
+    browser.size(1440)
+    # Half an hour beside all others, so that no other zone looks right.
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "America/St_Johns"})
+    sign_in(browser)
+    assert "times in America/St Johns" in browser.driver.find_element(By.ID, "main").text
+    browser.open(PAGES["device"])
+    browser.until(PAINTED)
+    # The browser's own reading of each time is what the page says.
+    wrong = browser.js("""
+        const parts = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+        const clock = (time) => new Date(time).toLocaleTimeString("en", parts);
+        const times = [...document.querySelectorAll("time[title]")];
+        const facts = JSON.parse(document.getElementById("chart").dataset.chart);
+        const until = clock(facts.until + 60_000);
+        return [
+          times.length === 0 && "no time",
+          ...times.filter((t) => !t.title.includes(clock(t.dateTime))).map((t) => t.title),
+          !document.getElementById("said").textContent.includes(`${until} GMT-`) && document.getElementById("said").textContent,
+        ].filter(Boolean);
+    """)
+    assert wrong == []
+    assert browser.complaints() == []
+
+
 def test_an_admin_promotes_a_shadow_and_takes_it_back(browser: Browser) -> None:
     browser.size(1440)
     sign_in(browser)

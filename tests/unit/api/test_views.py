@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api import cursor, views
+from api import cursor, times, views
 from core.errors import InvalidInput
 from core.profile import Profiles
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
     ],
 )
 def test_ago(back: timedelta, text: str) -> None:
-    assert views.ago(NOW - back, NOW) == text
+    assert times.ago(NOW - back, NOW) == text
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,28 @@ def test_quantity(value: float | None, text: str) -> None:
 
 def test_a_waiting_mail_names_the_customers_own_hour() -> None:
     at = datetime(2026, 11, 21, 7, tzinfo=UTC)
-    assert views.waiting(at, "Europe/Berlin", NOW) == "waiting until 08:00 CET"
-    assert views.waiting(at + timedelta(days=2), "Europe/Berlin", NOW) == "waiting until 23 Nov 08:00 CET"
-    assert views.waiting(at, "Nowhere/At_all", NOW) == "waiting until 07:00 UTC"
-    assert views.waiting(NOW, "UTC", NOW) == "leaves now"
+    assert times.waiting(at, "Europe/Berlin", NOW) == "waiting until 08:00 CET"
+    assert times.waiting(at + timedelta(days=2), "Europe/Berlin", NOW) == "waiting until 23 Nov 08:00 CET"
+    assert times.waiting(at, "Nowhere/At_all", NOW) == "waiting until 07:00 UTC"
+    assert times.waiting(NOW, "UTC", NOW) == "leaves now"
+
+
+def test_times_are_written_by_the_clock_of_who_reads() -> None:
+    summer = datetime(2026, 7, 1, 23, 30, tzinfo=UTC)
+    berlin = NOW.astimezone(times.zone("Europe/Berlin"))
+    assert times.moment(summer, berlin) == "2 Jul 01:30"
+    assert times.exact(summer, berlin) == "2 Jul 01:30 CEST"
+    assert times.exact(NOW, berlin) == "20 Nov 13:00 CET"
+    # The last hour of the year here is in the next one there.
+    assert times.moment(datetime(2026, 12, 31, 23, 30, tzinfo=UTC), berlin) == "1 Jan 2027 00:30"
+    assert times.clock_of(NOW.astimezone(times.zone("America/New_York"))) == "America/New York"
+
+
+@pytest.mark.parametrize("name", [None, "", "Nowhere/At_all", "../../etc/passwd", "Europe", "x" * 10_000, "\0"])
+def test_who_has_no_known_zone_reads_utc(name: str | None) -> None:
+    now = NOW.astimezone(times.zone(name))
+    assert times.exact(NOW, now) == "20 Nov 12:00 UTC"
+    assert times.clock_of(now) == "UTC"
 
 
 def finding(**evidence: Any) -> dict[str, Any]:
