@@ -212,7 +212,7 @@ def run(
         # A failure after the end of all telemetry could not be seen coming in full.
         heard.known &= failed.time <= int(last.max()) + history.tick
         matched = failures.match(merged[LIVE], failed, rules.leads[0])
-        scale = Scale(parts, exposed, healthy, failed, heard.known, rules)
+        scale = Scale(parts, exposed, healthy, failed, heard.known, rules, learnt=learnt is not None)
         live = tuple(scale.at(merged[LIVE], lead) for lead in rules.leads)
         rows, flagged = scale.budgets(merged), scale.flagged(merged)
         others, best = beside(scale, rule, first, last, len(components))

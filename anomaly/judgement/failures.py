@@ -17,6 +17,8 @@ from telemetry.window import Bools, Floats, Ints
 BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _HOUR = 3_600_000_000
 _RESAMPLES = 1000
+_MANY = 100
+"""Known failures from which on the next is weaker than all of them no more than once in a hundred."""
 
 
 class Verdict(IntEnum):
@@ -194,18 +196,24 @@ class Row:
     factor: float | None
 
 
-def threshold(rates: Sequence[float], budget: float) -> int | None:
+def threshold(rates: Sequence[float], budget: float, foreseen: Sequence[int] | None = None) -> int | None:
     """The lowest threshold whose false alarms, and those of each higher one, stay within the budget. Thresholds rise.
 
-    None when even the highest costs too much. A very low threshold gives one endless episode, which would look cheap:
-    so the search comes from above.
+    foreseen: how many known failures each threshold foresees; then one of those within the budget that foresee most. Of
+    few failures the lowest, as the next may be weaker than all of them; of 100 or more the highest that foresees all but one in a
+    hundred of them, as what is told by lower ones is hardly ever a failure. None when even the highest costs too much. A very
+    low threshold gives one endless episode, which would look cheap: so the search comes from above.
     """
-    chosen = None
-    for at in range(len(rates) - 1, -1, -1):
-        if not rates[at] <= budget:
-            break
-        chosen = at
-    return chosen
+    within = len(rates)
+    while within > 0 and rates[within - 1] <= budget:
+        within -= 1
+    if within == len(rates):
+        return None
+    if foreseen is None:
+        return within
+    most = max(foreseen[within:])
+    good = [at for at in range(within, len(rates)) if foreseen[at] >= most * (1 - 1 / _MANY)]
+    return good[-1] if most >= _MANY else good[0]
 
 
 def row(

@@ -48,36 +48,53 @@ class Scale:
     """Turns alarms into rows of figures."""
 
     def __init__(
-        self, parts: Parts, judged: Exposure, reference: Exposure, failed: Failures, known: Bools, rules: Rules
+        self,
+        parts: Parts,
+        judged: Exposure,
+        reference: Exposure,
+        failed: Failures,
+        known: Bools,
+        rules: Rules,
+        *,
+        learnt: bool,
     ) -> None:
-        """judged, reference: how long each device was heard in either part."""
+        """judged, reference: how long each device was heard in either part. learnt: whether known failures may be learnt from."""
         self._parts = parts
         self._months = months = judged.months
         self._reference = reference
         self.failed = failed
         self._known = known
+        self._learnt = learnt
         self.rules = rules
         self._failing = np.zeros(len(months), dtype=bool)
         self._failing[failed.device] = True
 
     def budgets(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
-        """A row for each lead and budget, with thresholds from healthy history. levels: alarms at each factor."""
-        false = np.array([self._false_of(alarms) for alarms in levels])
+        """A row for each lead and budget, with thresholds from healthy history. levels: alarms at each factor.
+
+        Where failures are known to learn from, no threshold is lower than foreseeing them needs.
+        """
+        false, leads = (np.array(each) for each in zip(*map(self._reference_of, levels), strict=True))
         costs = [(false[:, 0], self._reference.healthy_months), (false[:, 1], self._reference.months)]
-        return self._rows(levels, costs, self.rules.budgets)
+        return self._rows(levels, costs, self.rules.budgets, leads if self._learnt else None)
 
     def flagged(self, levels: Sequence[Alarms]) -> tuple[Row, ...]:
         """The same where the budget is the share of devices without a failure that have any alarm."""
         well = ~self._failing
-        costs = np.array([(self._false_of(alarms)[0] > 0) & well for alarms in levels])
+        costs = np.array([(self._reference_of(alarms)[0][0] > 0) & well for alarms in levels])
         return self._rows(levels, [(costs, well.astype(float))], self.rules.flagged)
 
     def _rows(
-        self, levels: Sequence[Alarms], costs: Sequence[tuple[Ints | Bools, Floats]], budgets: Sequence[float]
+        self,
+        levels: Sequence[Alarms],
+        costs: Sequence[tuple[Ints | Bools, Floats]],
+        budgets: Sequence[float],
+        leads: Ints | None = None,
     ) -> tuple[Row, ...]:
         """costs: [levels, D] with a base, [D], each: summed over the reference devices, and held against the sum of the base.
-        None of them may be beyond the budget.
+        None of them may be beyond the budget. leads: [levels, F], microseconds at which each failure was foreseen, -1 where not.
         """
+        told = self._known & self._parts.reference.holds(self.failed.device, self.failed.time)
         result = []
         for lead in self.rules.leads:
             tallies: dict[int | None, Tally] = {}
@@ -86,7 +103,9 @@ class Scale:
                 factors: list[float] = []
                 for members, reference in self._parts.groups:
                     rates = np.max([_rates(cost, base, reference) for cost, base in costs], axis=0)
-                    at = failures.threshold(rates.tolist(), budget)
+                    own = told & reference[self.failed.device]
+                    foreseen = None if leads is None else (leads[:, own] >= lead).sum(axis=1).tolist()
+                    at = failures.threshold(rates.tolist(), budget, foreseen)
                     if at not in tallies:
                         tallies[at] = self._tally(levels[at] if at is not None else Alarms.of([]), lead)
                     chosen.append((tallies[at], members & self._parts.judged.devices))
@@ -107,13 +126,16 @@ class Scale:
     def _row(self, chosen: Sequence[tuple[Tally, Bools]], budget: float | None, lead: int, factor: float | None) -> Row:
         return failures.row(chosen, self._months, self._failing, budget=budget, lead_hours=lead / HOUR, factor=factor)
 
-    def _false_of(self, alarms: Alarms) -> Ints:
-        """[2, D] false alarms in reference time: those in healthy time, and all, as they are judged."""
+    def _reference_of(self, alarms: Alarms) -> tuple[Ints, Ints]:
+        """[2, D] false alarms in reference time: those in healthy time, and all, as they are judged. [F] at which lead each failure
+        was foreseen, microseconds; -1 where it was not.
+        """
         matched = failures.match(alarms, self.failed, 0, settle=self.rules.cooldown)
         inside = self._parts.reference.holds(alarms.device, alarms.start)
         kinds = (matched.healthy, (matched.verdict == Verdict.FALSE) | (matched.verdict == Verdict.WRONG_COMPONENT))
         size = len(self._months)
-        return np.stack([np.bincount(alarms.device[inside & kind], minlength=size) for kind in kinds])
+        false = np.stack([np.bincount(alarms.device[inside & kind], minlength=size) for kind in kinds])
+        return false, matched.lead
 
 
 def _rates(cost: Ints | Bools, base: Floats, reference: Bools) -> Floats:

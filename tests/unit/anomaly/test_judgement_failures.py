@@ -150,6 +150,24 @@ def test_the_threshold_is_the_lowest_whose_cost_and_that_of_all_higher_ones_is_i
     assert failures.threshold(rates, budget) == chosen
 
 
+@pytest.mark.parametrize(
+    ("foreseen", "chosen"),
+    [
+        ([400, 300, 300, 300, 290, 0], 3),  # no threshold is lower than the failures need
+        ([400, 300, 299, 297, 296, 0], 3),  # all but one in a hundred of the most that is within the budget
+        ([400, 290, 300, 290, 290, 0], 2),
+        ([40, 30, 30, 30, 29, 0], 1),  # of few failures the next may be weaker than all of them
+        ([40, 28, 30, 30, 29, 0], 2),  # an alarm that came too early foresees nothing
+        ([40, 0, 0, 0, 0, 0], 1),
+    ],
+)
+def test_where_failures_are_known_no_threshold_is_lower_than_foreseeing_them_needs(
+    foreseen: list[int], chosen: int
+) -> None:
+    assert failures.threshold([9, 4, 2, 1, 0, 0], 4, foreseen) == chosen
+    assert failures.threshold([9, 9, 9, 9, 9, 9], 4, foreseen) is None
+
+
 def test_the_bootstrap_knows_how_little_a_few_devices_say() -> None:
     few = failures.interval(np.array([1, 0]), np.array([1, 1]))
     many = failures.interval(np.array([1, 0] * 500), np.array([1, 1] * 500))

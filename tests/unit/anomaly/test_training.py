@@ -17,6 +17,8 @@ from anomaly.backtest import Labels
 from anomaly.detector import fresh
 from anomaly.finding import Change
 from anomaly.judge import Judge
+from anomaly.judgement import failures
+from anomaly.judgement.failures import Row
 from anomaly.judgement.rules import HOUR, Rules
 from anomaly.learning import designs, examples
 from anomaly.learning.examples import Examples, Failed, collect
@@ -81,6 +83,27 @@ def test_devices_that_were_not_learnt_from_are_warned_in_time(
     assert row.component_right == 1.0
     assert row.precision is not None
     assert row.precision >= 0.85
+
+
+def test_a_budget_is_not_spent_on_alarms_that_warn_of_nothing_more(
+    known: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules(train_devices=tuple(range(0, 12, 2)), budgets=(2.0,))
+    recording, labels = known.recording(), known.labels()
+    learnt = backtest.learn(known.profile, recording, labels, rules)
+
+    def row(model: Learnt | None) -> Row:
+        (found,) = backtest.run(known.profile, recording, labels, rules, learnt=model).budgets
+        return found
+
+    few, unlearnt = row(learnt), row(None)
+    # All that the budget allows would be five false alarms, and two failures told of too early.
+    assert (few.recall, few.false) == (1.0, 0)
+    monkeypatch.setattr(failures, "_MANY", 12)
+    many = row(learnt)
+    assert (many.factor or 0) > (few.factor or 0) > 0
+    # Where nothing is learnt from failures they say nothing of thresholds either.
+    assert row(None) == unlearnt
 
 
 def test_what_is_learnt_until_a_date_judges_what_comes_after(known: Fleet) -> None:
