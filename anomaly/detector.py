@@ -45,7 +45,9 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalEvidence:
-    """Why: one signal, its normal band and what was seen, in the signal's unit; contribution 0..1 of the score."""
+    """Why: one signal, its normal band and what was seen, in the signal's unit; contribution 0..1 of the score. hourly: the band is
+    that of the hour at which it was told, others have others.
+    """
 
     signal: str
     unit: str
@@ -54,6 +56,7 @@ class SignalEvidence:
     seen: float
     contribution: float
     direction: str
+    hourly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

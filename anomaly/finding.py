@@ -70,9 +70,12 @@ def sentence(profile: Profile, evidence: Sequence[SignalEvidence], began_at: dat
             continue
         # What never moved has one normal value.
         band = " to ".join(dict.fromkeys(number(x) for x in (e.normal_low, e.normal_high) if x is not None))
+        at = " at that hour" if e.hourly else ""
         kind = "normal" if e.normal_low is not None and e.normal_high is not None else "limit"
         title, unit = _named(profile, e.signal, unit)
-        parts.append(f"{title} {number(e.seen)} {unit} ({kind} {band} {unit})".replace(" )", ")").replace("  ", " "))
+        parts.append(
+            f"{title} {number(e.seen)} {unit} ({kind} {band} {unit}{at})".replace(" )", ")").replace("  ", " ")
+        )
     return "; ".join(parts) + f"; since {began_at:%Y-%m-%d %H:%M} UTC"
 
 

@@ -144,7 +144,7 @@ def _evidence(signal: Mapping[str, Any], names: Names) -> Evidence:
     return Evidence(
         title=title,
         seen=quantity(seen, unit),
-        normal=_band(low, high, unit),
+        normal=_band(low, high, unit) + (" at that hour" if signal.get("hourly") else ""),
         share=f"{share:.0%}" if share is not None else "",
         direction=str(signal.get("direction", "")),
         band_start=start,
@@ -198,8 +198,8 @@ def unusual(rows: Sequence[Row], names: Names, *, besides: str) -> list[Conditio
 
 
 def normal_bands(findings: Sequence[Row], names: Names) -> dict[str, tuple[float, float]]:
-    """The newest known normal band of each signal, in its own unit: that of how fast a counter counts is none of what it stands at.
-    `findings` newest first.
+    """The newest known normal band of each signal, in its own unit: that of how fast a counter counts is none of what it stands at,
+    and that of one hour none of the day. `findings` newest first.
     """
     bands: dict[str, tuple[float, float]] = {}
     for finding in findings:
@@ -207,7 +207,7 @@ def normal_bands(findings: Sequence[Row], names: Names) -> dict[str, tuple[float
             low, high = _number(signal.get("normal_low")), _number(signal.get("normal_high"))
             name, unit = str(signal.get("signal")), units.shown(str(signal.get("unit", "")))
             another = names.measures(name) and unit != names.unit(name)
-            if low is not None and high is not None and not another:
+            if low is not None and high is not None and not another and not signal.get("hourly"):
                 bands.setdefault(str(signal.get("signal")), (low, high))
     return bands
 

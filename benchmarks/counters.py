@@ -6,24 +6,20 @@ alone, which is what a profile had before there were `counters`.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
 import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from anomaly import backtest
 from anomaly.backtest import Labels
-from anomaly.judgement.failures import Row
-from anomaly.judgement.rules import Rules, duration, length
+from benchmarks import fleets
 from core.detection import Baseline, Detectors, Sensors
-from core.profile import Profile, parse
+from core.profile import parse
 from telemetry.recorded import Recording
 from telemetry.window import Floats
 
 DEVICES, FAILING, DAYS = 60, 10, 60
-_HOUR = timedelta(hours=1) // timedelta(microseconds=1)
 _DAY = 24
 _LAST = 3 * _DAY
 _OFTEN = (0.05, 0.5)
@@ -36,6 +32,8 @@ silence_after: 1d
 signals: {faults: {title: Faults, unit: count, range: [0, 100000], interval: 1h, component: part}}
 components: {part: {title: Part}}
 """
+
+PROFILE = parse(TEXT, "benchmarks/counters.py")
 
 Draw = Callable[[np.random.Generator, int], Floats]
 """A counter of a healthy device over so many hours."""
@@ -73,53 +71,26 @@ KINDS: Mapping[str, Draw] = {
 def fleet(draw: Draw, *, devices: int, failing: int, days: int, seed: int) -> tuple[Recording, Labels]:
     """Devices that count by a kind, the first of which fail."""
     random = np.random.default_rng(seed)
-    hours = days * _DAY
-    device, hour, values, ends = [], [], [], []
+    hours, values = days * _DAY, []
     for at in range(devices):
         own = draw(random, hours)
         if at < failing:
             own = own[: int(hours * (0.5 + 0.4 * random.random()))]
             own[-_LAST:] += (random.random(_LAST) < np.linspace(*_OFTEN, _LAST)).cumsum()
-            ends.append(len(own))
-        device.append(np.full(len(own), at))
-        hour.append(np.arange(len(own)))
         values.append(own)
-    order = np.argsort(np.concatenate(hour), kind="stable")
-    recording = Recording(
-        devices=tuple(f"device-{at}" for at in range(devices)),
-        signals=("faults",),
-        device=np.concatenate(device)[order],
-        times=np.concatenate(hour)[order] * _HOUR,
-        values=np.concatenate(values)[order][:, None],
-        tick=_HOUR,
-    )
-    failed = (np.arange(failing), np.zeros(failing, dtype=np.int64), np.array(ends) * _HOUR)
-    return recording, Labels(failed=failed)
-
-
-def judged(profile: Profile, recording: Recording, labels: Labels) -> Row:
-    """The figures of a fleet as the profile is configured."""
-    rules = Rules(horizon=length("3d", ""), leads=(duration("1h", ""),))
-    (row,) = backtest.run(profile, recording, labels, rules).live
-    return row
+    return fleets.recorded(PROFILE, values, failing)
 
 
 @click.command(help=__doc__)
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same fleets.")
 def main(seed: int) -> None:
-    profile = parse(TEXT, "benchmarks/counters.py")
-    before = profile.model_copy(update={"detectors": Detectors(sensors=Sensors(), baseline=Baseline())})
+    before = PROFILE.model_copy(update={"detectors": Detectors(sensors=Sensors(), baseline=Baseline())})
     table = Table("counts", "warned", "false a device-month", "lead, h", "baseline: warned", "false", title="counters")
     for name, draw in KINDS.items():
         recording, labels = fleet(draw, devices=DEVICES, failing=FAILING, days=DAYS, seed=seed)
-        now, then = judged(profile, recording, labels), judged(before, recording, labels)
+        now, then = (fleets.judged(profile, recording, labels) for profile in (PROFILE, before))
         lead = "–" if now.lead_median_hours is None else f"{now.lead_median_hours:.0f}"
-        told = [
-            f"{figure:.{digits}f}"
-            for row in (now, then)
-            for figure, digits in ((row.recall, 2), (row.false_per_device_month, 3))
-        ]
-        table.add_row(name, told[0], told[1], lead, told[2], told[3])
+        table.add_row(name, *fleets.told(now), lead, *fleets.told(then))
     Console().print(table)
 
 

@@ -34,7 +34,7 @@ failure_modes: {{burst: {{title: Burst, component: valves}}}}
 detectors:
   sensors: {{warm_up: {WARM_UP}min}}
   limits: [{{signal: pressure, high: 9000, failure_mode: burst}}]
-  baseline: {{warm_up: {WARM_UP}min, memory: 1d, smooth: 10min, on_delay: 10min, off_delay: 10min}}
+  baseline: {{warm_up: {WARM_UP}min, memory: 14d, smooth: 10min, on_delay: 10min, off_delay: 10min}}
   counters: {{}}
   correlation: {{warm_up: {WARM_UP}min, memory: 1d}}
   fleet: {{warm_up: {WARM_UP}min, memory: 1d}}

@@ -5,20 +5,17 @@ what the device has learnt of them for itself, and the rest is held against its 
 What looks abnormal is not learnt (after river's QuantileFilter: score first, learn last).
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
 from anomaly.asked import Asked
-from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, believable, or_zero
-from anomaly.detectors.curves import RECENT, Curves
-from anomaly.detectors.line import Line
+from anomaly.detector import Columns, Field, Layout, SignalEvidence, Track, alone, or_zero
+from anomaly.detectors.explained import FEWEST, LEARN_NONE, Explained
 from anomaly.detectors.renewal import Renewal
-from anomaly.detectors.rest import Rest, fast, share
+from anomaly.detectors.rest import share
 from anomaly.detectors.spell import spell, warm_up
 from core.profile import Profile
-from telemetry.ranges import modes_of
 from telemetry.window import Bools, Floats, Tick
 
 MEMORY, SMOOTH = 336, 12
@@ -31,17 +28,8 @@ _REMEMBERED = MEMORY / SMOOTH
 """Then the memory is at least this many times the smoothing: a device that is as wide as it gets has lived for as long as it remembers."""
 _LASTS = 4
 """An alarm opens after a quarter of the smoothing and closes after the whole, where the profile says nothing else."""
-_FLOOR = 1e-5
-"""The spread is never taken to be less than this share of a signal's range, nor of more than its own usual size."""
-_NOTHING = np.zeros((1, 1))
-"""What is expected of values from which all that explains them was taken already."""
-_FEWEST = 20
-"""So many ticks a signal must have been measured in before it is judged."""
 _SILENT = 4
 """A signal that was not measured for so many times the smoothing, while others were, says nothing any more."""
-_LEARN_ALL, _LEARN_NONE = 1.5, 3.0
-"""Up to how many widths of the band a value is learnt with full weight, and from how many on not at all. A higher threshold
-learns no more: a slow fault would widen its own band before it is found."""
 _SAME = 0.4
 """A level that moved by less than this share of the threshold has stayed where it is."""
 _LEVELLED = 8
@@ -64,7 +52,7 @@ class Baseline:
     """
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
 
     def __init__(self, profile: Profile) -> None:
         settings = profile.detectors.baseline
@@ -72,20 +60,7 @@ class Baseline:
             raise ValueError(f"profile {profile.name} does not use the detector {self.name}")
         self._profile = profile
         self._threshold = settings.threshold
-        names = list(profile.signals)
-        self._judged, contexts = profile.measured, profile.contexts
-        self._columns = np.array([names.index(n) for n in self._judged], dtype=np.int64)
-        self._contexts = np.array([names.index(n) for n in contexts], dtype=np.int64)
-        spans = {n: signal.range[1] - signal.range[0] for n, signal in profile.signals.items()}
-        floor = np.array([spans[n] for n in self._judged]) * _FLOOR
-        self._wild = believable(profile)
-        context_spans = np.array([spans[n] for n in contexts])
-        self._line = Line(context_spans, len(floor))
-        self._by_line = Rest("line", self._threshold, floor)
-        self._curves = (
-            Curves(context_spans, modes_of(profile.signals)[self._contexts], len(floor)) if contexts else None
-        )
-        self._by_curve = Rest("curve", self._threshold, floor, RECENT)
+        self._judged = profile.measured
         self._warm_up = warm_up(settings.warm_up, profile)
         self._memory = spell(settings.memory, profile, max(MEMORY, 2 * self._warm_up))
         self._smooth = spell(settings.smooth, profile, SMOOTH)
@@ -93,9 +68,11 @@ class Baseline:
         widest = min(self._horizon * _WIDEST, self._memory / _REMEMBERED if settings.memory is not None else np.inf)
         self._widest = max(self._smooth, widest) if settings.smooth is None else self._smooth
         self._remembered = _REMEMBERED if settings.memory is None else 0.0
+        longest = max(self._memory, self._remembered * self._widest)
+        self._explained = Explained(profile, self._judged, self._threshold, longest)
         self._drifts = settings.drift
         self._asked = Asked.of(profile, self._judged)
-        self._renewal = Renewal(profile, self._judged, self._asked, min(1.0, _LEARN_NONE / self._threshold))
+        self._renewal = Renewal(profile, self._judged, self._asked, min(1.0, LEARN_NONE / self._threshold))
         self.tracks = tuple(
             Track(
                 component=component,
@@ -116,17 +93,8 @@ class Baseline:
             "held": Field(shape=(s,)),  # the same when it last moved
             "still": Field(shape=(s,)),  # ticks since then, while it is strange
             **self._renewal.layout,
-            **self._line.layout,
-            **self._by_line.layout,
+            **self._explained.layout,
         }
-        if self._curves is not None:
-            self.layout = {
-                **self.layout,
-                **self._curves.layout,
-                **self._by_curve.layout,
-                "explained": Field(shape=(s,)),  # whether curves knew the context it was measured in, in the last tick
-                "usual": Field(shape=(s,)),  # what curves said of it, smoothed as the rest is
-            }
         if self._drifts:
             # Upwards and downwards: deviations added up, 1 is abnormal.
             self.layout = {**self.layout, "drift": Field(shape=(2, s))}
@@ -155,62 +123,23 @@ class Baseline:
         return np.maximum(self._memory, self._remembered * smooth)
 
     def _follow(self, tick: Tick, state: Columns, smooth: Floats) -> None:
-        """Moves the running means of the present, and holds what explanations leave against its usual spread."""
-        values = np.clip(tick.values, -self._wild, self._wild)
-        y, context = values[:, self._columns], values[:, self._contexts]
-        seen = np.isfinite(y)
+        """Takes the tick's values, and holds what explanations leave against its usual spread."""
+        seen = self._explained.seen(tick)
         # Time runs in ticks in which the device was heard, so a signal that is measured seldom (a heater's power while it
         # heats) is smoothed over the same time as one that always is.
         passed = tick.heard[:, None] & ((state["known"] > 0) | seen)
         state["known"] += passed
         state["age"] = np.where(state["fresh"] > 0, 0.0, state["age"]) + passed
         state["fresh"] = seen.astype(float)
-        age = state["age"]
-        self._line.follow(context, fast(smooth).max(axis=1, keepdims=True, initial=1.0), state)
-        expected = self._line.expected(state)
-        self._by_line.take(y, seen, age, smooth, state)
-        ready = self._ready(state, smooth)
-        width = self._width(self._by_line, state, smooth)
-        renewed = self._renewal.since(smooth, state)
-        self._by_line.follow(expected, width, seen, age, smooth, state, renewed)
-        self._by_line.judge(width, ready, state)
-        if self._curves is not None:
-            told, sure = self._curves.follow(context, self._line.slope(state), smooth, state)
-            explained = seen & sure
-            state["explained"] = explained.astype(float)
-            self._by_curve.take(y - told, explained, age, smooth, state)
-            width = self._width(self._by_curve, state, smooth)
-            self._by_curve.follow(_NOTHING, width, explained, age, smooth, state, renewed)
-            self._by_curve.judge(width, ready, state)
-            step = np.where(self._by_curve.first(state), 1.0, share(age, smooth))
-            state["usual"] += np.where(explained, step * (told - state["usual"]), 0.0)
-
-    def _better(self, of: Callable[[Rest], Floats], state: Columns) -> Floats:
-        """[D, S] something of each signal by what explains it better."""
-        by_line = of(self._by_line)
-        return by_line if self._curves is None else np.where(self._curves.believed(state), of(self._by_curve), by_line)
-
-    def _width(self, by: Rest, state: Columns, smooth: Floats) -> Floats:
-        """[D, S] usual spread of what an explanation leaves; wider where it hardly knows the context."""
-        correlated = 2.0 * fast(smooth)
-        if by is self._by_line:
-            independent = np.maximum(by.weight(state) / correlated, 1.0)
-            unsure = self._line.unsure(by.scatter(state), independent, state)
-        elif self._curves is not None:
-            unsure = by.scatter(state) * correlated * self._curves.doubt(state)
-        return by.width(self._line.usual(state), smooth, state, unsure)
-
-    def _ready(self, state: Columns, smooth: Floats) -> Bools:
-        """[D, S] where the warm-up is over, and the signal did not fall silent."""
-        silent = (state["fresh"] == 0) & (state["age"] > np.maximum(_SILENT * smooth, _FEWEST))
-        ready: Bools = (state["known"] >= self._warm_up) & self._by_line.enough(state, _FEWEST) & ~silent
-        return ready
+        silent = ~seen & (state["age"] > np.maximum(_SILENT * smooth, FEWEST))
+        warm = (state["known"] >= self._warm_up) & ~silent
+        self._explained.follow(tick, state["age"], smooth, warm, self._renewal.since(smooth, state), state)
 
     def _deviation(self, state: Columns) -> Floats:
-        """[D, S] signed deviation from what explains each signal better, 1 at the threshold; NaN where that is not known, or may be
+        """[D, S] signed deviation from what explains each signal best, 1 at the threshold; NaN where that is not known, or may be
         what a new part is like.
         """
-        return self._renewal.known(self._better(lambda by: by.deviation(state), state), state)
+        return self._renewal.known(self._explained.deviation(state), state)
 
     def _add_up(self, deviation: Floats, state: Columns, smooth: Floats) -> None:
         """Moves the two sums (Page's CUSUM): a deviation that the memory would swallow before it is large shows by lasting."""
@@ -250,56 +179,32 @@ class Baseline:
         """Moves what is normal, with less weight the stranger a signal is, with none beyond the threshold."""
         smooth = self._smoothing(state)
         memory = self._remembering(smooth)
-        deviation = self._deviation(state)
-        if self._curves is not None:
-            trust = self._trust(self._by_curve, state)
-            values = np.clip(tick.values, -self._wild, self._wild)[:, self._columns]
-            line = self._line.expected(state, state["now"])
-            anew = self._curves.learn(values, line, trust, np.broadcast_to(memory, trust.shape), state)
-            trust = trust * state["explained"]
-            self._by_curve.count(trust, memory, state)
-            self._by_curve.learn(trust, _NOTHING, smooth, state)
-            self._by_curve.begin(anew, state)
-        trust = self._trust(self._by_line, state)
-        self._by_line.count(trust, memory, state)
-        step = self._by_line.step(trust, state)
-        self._line.learn(self._by_line.value(state), step, self._by_line.first(state), state)
-        self._settle(state, or_zero(deviation), memory)
-        self._line.regress(state)
-        self._by_line.learn(trust, self._line.expected(state), smooth, state)
+        deviation = or_zero(self._deviation(state))
+        passed = state["fresh"] * state["age"]
+        self._explained.learn(tick, passed, smooth, memory, state)
+        self._settle(state, deviation, passed, memory)
 
-    def _trust(self, by: Rest, state: Columns) -> Floats:
-        """[D, S] ticks that count as learnt: those since the last value, or fewer, down to none, the stranger it is."""
-        strange = np.abs(or_zero(by.deviation(state))) * self._threshold
-        trust: Floats = np.clip((_LEARN_NONE - strange) / (_LEARN_NONE - _LEARN_ALL), 0.0, 1.0)
-        return trust * state["fresh"] * state["age"]
-
-    def _settle(self, state: Columns, deviation: Floats, memory: Floats) -> None:
+    def _settle(self, state: Columns, deviation: Floats, passed: Floats, memory: Floats) -> None:
         """Takes a strange level for the new normal when it has not moved for as long as the memory: a setting was changed, or a
         part was exchanged and nobody said so. Wear moves on, and each move starts the time anew. What came with a part that is known
         to be new is normal soon.
         """
-        passed = state["fresh"] * state["age"]
         state["level"] += share(passed, np.maximum(1.0, memory / _LEVELLED)) * (deviation - state["level"])
         moved = np.abs(state["level"] - state["held"]) > _SAME
         state["held"] = np.where(moved, state["level"], state["held"])
-        strange = np.abs(state["level"]) * self._threshold >= _LEARN_NONE
+        strange = np.abs(state["level"]) * self._threshold >= LEARN_NONE
         state["still"] = np.where(strange & ~moved, state["still"] + passed, 0.0)
         new = state["still"] >= memory
         if self._renewal.goes_on(state):
-            new |= self._renewal.over(passed, self._better(lambda by: by.deviation(state), state), state)
+            new |= self._renewal.over(passed, self._explained.deviation(state), state)
         if new.any():
-            self._line.shift(np.where(new, self._by_line.rest(state), 0.0), state)
-            self._by_line.settle(new, state)
-            if self._curves is not None:
-                self._curves.shift(np.where(new, self._by_curve.rest(state), 0.0), state)
-                self._by_curve.settle(new, state)
+            self._explained.settle(new, state)
             for field in ("level", "held", "still"):
                 state[field] = np.where(new, 0.0, state[field])
             if self._drifts:
                 state["drift"] = np.where(new[:, None, :], 0.0, state["drift"])
 
-    def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:  # noqa: ARG002 — the state holds it
+    def because(self, tick: Tick, state: Columns, device: int, track: int) -> list[SignalEvidence]:
         """Symptoms of the failure mode with the normal band in the present context, and what was seen there, smoothed as it is judged."""
         asked = (self._asked.signs[track] != 0) | self._asked.either[track]
         own = alone(device, state)
@@ -309,13 +214,11 @@ class Baseline:
         deviation = signed[0]
         # A drift is judged by what lies outside a narrower band.
         band = np.where(deviation == plain[0], 1.0, _ALLOWED)
-        width = self._better(lambda by: self._width(by, own, smooth), own)[0] * self._threshold * band
-        expected = self._line.expected(own)[0]
-        if self._curves is not None:
-            # Of one tick's mode this says nothing, but of all that the rest was smoothed over.
-            expected = np.where(self._curves.believed(own)[0], own["usual"][0], expected)
+        width = self._explained.width(smooth, own)[0] * self._threshold * band
+        expected = self._explained.expected(tick.time, own)[0]
         # What was judged is the smoothed rest: the newest value alone may be back within the band.
-        seen = expected + self._better(lambda by: by.rest(own), own)[0]
+        seen = expected + self._explained.rest(own)[0]
+        hourly = self._explained.hourly(own)[0]
         strength = self._asked.shown(track, signed)[0]
         total = float(strength.sum()) or 1.0
         found = []
@@ -331,6 +234,7 @@ class Baseline:
                     seen=float(seen[s]),
                     contribution=float(strength[s]) / total,
                     direction="high" if deviation[s] > 0 else "low",
+                    hourly=bool(hourly[s]),
                 )
             )
         return sorted(found, key=lambda e: -e.contribution)

@@ -72,6 +72,11 @@ class Rest:
         found: Floats = state[self._scatter]
         return found
 
+    def spread(self, state: Columns) -> Floats:
+        """[D, S] the usual variance of the rest."""
+        found: Floats = state[self._spread]
+        return found
+
     def deviation(self, state: Columns) -> Floats:
         """[D, S] what `judge` found last."""
         found: Floats = state[self._deviation]
@@ -92,6 +97,11 @@ class Rest:
         state[self._met] += seen
         step = np.maximum(share(age, fast(smooth)), 1.0 / np.maximum(state[self._met], 1.0))
         state[self._value] += np.where(seen, step * (np.where(seen, values, 0.0) - state[self._value]), 0.0)
+
+    def put(self, values: Floats, seen: Bools, state: Columns) -> None:
+        """Takes a tick's values that were smoothed already, as `take` does."""
+        state[self._met] += seen
+        state[self._value] = np.where(seen, values, state[self._value])
 
     def follow(
         self,
@@ -138,13 +148,18 @@ class Rest:
         """[D, S] the share that a tick which was counted, and is trusted so much, has in what is learnt."""
         return np.minimum(self._recent * trust / np.maximum(state[self._weight], 1.0), 1.0)
 
+    def step_of_spread(self, trust: Floats, smooth: Floats, state: Columns) -> Floats:
+        """[D, S] the same in what spread of the smoothed rest is usual."""
+        weight = state[self._weight] - _GUESSED * smooth
+        return np.minimum(self._recent * trust / np.maximum(weight, 1.0), 1.0)
+
     def learn(self, trust: Floats, expected: Floats, smooth: Floats, state: Columns) -> None:
         """Moves what spread is usual. trust: [D, S] how far a tick that was counted is trusted."""
         weight = state[self._weight]
         left = state[self._value] - expected
         state[self._scatter] += self.step(trust, state) * (left**2 - state[self._scatter])
         # Until it is learnt, the smoothed rest is taken to spread as widely as the rest itself.
-        step = np.minimum(self._recent * trust / np.maximum(weight - _GUESSED * smooth, 1.0), 1.0)
+        step = self.step_of_spread(trust, smooth, state)
         moved = state[self._spread] + step * (state[self._rest] ** 2 - state[self._spread])
         state[self._spread] = np.where(weight > smooth, moved, state[self._scatter])
 

@@ -40,8 +40,11 @@ SECTIONS = {
     "correlation": "{correlation: {warm_up: 40h}}",
     "fleet": "{fleet: {warm_up: 40h}}",
 }
-VARIANTS = {"baseline, drift": "{baseline: {warm_up: 40h, memory: 100h, smooth: 6h, drift: true}}"}
-"""Detectors with what is off by default."""
+VARIANTS = {
+    "baseline, drift": "{baseline: {warm_up: 40h, memory: 100h, smooth: 6h, drift: true}}",
+    "baseline, hours": "{baseline: {warm_up: 40h, memory: 200h, smooth: 6h}}",
+}
+"""Detectors with what is off by default, or needs a longer memory."""
 FLEET = {"fleet"}
 """Detectors for which the other devices are the point."""
 LIKE_OTHERS = {"counters"}

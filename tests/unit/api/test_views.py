@@ -85,6 +85,14 @@ def test_how_fast_a_counter_counts_is_no_band_of_what_it_stands_at() -> None:
     assert views.normal_bands(rows, views.Names("gone", None)) == {"power": (1.0, 6.0)}
 
 
+def test_the_band_of_one_hour_is_none_of_the_day() -> None:
+    names = views.Names("fridge", Profiles()["fridge"])
+    signal = {"signal": "power", "unit": "W", "normal_low": 40.0, "normal_high": 45.0, "seen": 90.0, "hourly": True}
+    (shown,) = views.evidence(finding(signals=[signal]), names)
+    assert shown.normal == "40 to 45 W at that hour"
+    assert views.normal_bands([finding(signals=[signal])], names) == {}
+
+
 def test_where_a_counter_stood_is_one_value_and_still_to_be_seen() -> None:
     signal = {"signal": "power", "unit": "W", "normal_low": 7.0, "normal_high": 7.0, "seen": 24.0}
     (shown,) = views.evidence(finding(signals=[signal]), views.Names("fridge", Profiles()["fridge"]))

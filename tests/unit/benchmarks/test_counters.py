@@ -2,14 +2,13 @@
 
 import pytest
 
-from benchmarks import counters
-from core.profile import parse
+from benchmarks import counters, fleets
 
 
 @pytest.mark.parametrize("kind", counters.KINDS)
 def test_each_kind_is_judged(kind: str) -> None:
     recording, labels = counters.fleet(counters.KINDS[kind], devices=8, failing=2, days=20, seed=3)
-    row = counters.judged(parse(counters.TEXT, "counters.py"), recording, labels)
+    row = fleets.judged(counters.PROFILE, recording, labels)
     assert row.failures == 2
     assert row.recall is not None
     assert recording.values.min() >= 0
