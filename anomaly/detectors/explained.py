@@ -242,7 +242,8 @@ class Explained:
         rhythm.believe(self._by_hour.spread(state), without, step, weight, smooth, state)
         scatter = self._by_hour.scatter(state)
         rhythm.learn(time, left, scatter, told, memory, state)
-        self._by_hour.begin(rhythm.look(time, scatter, state), state)
+        if (changed := rhythm.look(time, scatter, state)).any():
+            self._by_hour.begin(changed, state)
 
     def _trust(self, by: Rest, passed: Floats, state: Columns) -> Floats:
         """[D, S] ticks that count as learnt: those since the last value, or fewer, down to none, the stranger it is."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, or_zero, total
 from core.profile import Profile
-from telemetry.window import Bools, Floats
+from telemetry.window import Bools, Floats, Ints
 
 _HOUR, _HOURS = 3_600_000_000, 24
 _MONDAY = 4
@@ -28,10 +28,12 @@ _TELLING, _STILL = 1 / 2, 2 / 3
 """It is believed once it leaves less than this share of what is left without it, in variance, until it leaves more than that."""
 _APART, _ALIKE = 2.0, 1.5
 """Weekends are told apart once they differ from working days by more than this many times what chance explains, until it is less."""
-_SHIFT, _WITHIN = timedelta(hours=12), 0.7
+_SHIFT, _WITHIN = timedelta(hours=12), 0.75
 """What is as at another hour of the day is a holiday, or work late: so long may it last and come to this share of the threshold."""
 _ODD = 0.25
 """From this share of a day, or of what the rest is smoothed over, it is no usual time."""
+_AT_ONCE = 2000
+"""Devices whose hours are looked at together."""
 _MOST_ODD = 15.0
 """After so many more odd days than others the device has another rhythm."""
 _HASTY = 3.0
@@ -48,19 +50,22 @@ class Rhythm:
         self._week, self._settled = _WEEK / profile.tick, _SETTLED / profile.tick
         self._shift = _SHIFT / profile.tick
         self._visit = max(self._day / _HOURS, 1.0)
+        s, small = (signals,), "<f4"
         self.layout: Layout = {
-            "hours": Field(shape=(2, _HOURS, signals), dtype="<f4", start=np.nan),
-            "days": Field(shape=(2, signals)),  # learnt of each kind, at most its part of the memory
-            "all_hours": Field(shape=(signals,)),  # the mean of the week
-            "lowest": Field(shape=(signals,)),  # what the hours add at least, and at most
-            "highest": Field(shape=(signals,)),
-            "apart": Field(shape=(signals,)),  # whether weekends are told apart
-            "without": Field(shape=(signals,)),  # mean square of what is left without it, in the same ticks as with it
-            "rhythmic": Field(shape=(signals,)),  # whether it is believed
-            "other": Field(shape=(signals,)),  # whether the newest value was as at another hour
-            "odd_lately": Field(shape=(signals,)),  # the share of such ticks in what the rest is smoothed over
-            "odd": Field(shape=(signals,)),  # such ticks of today
-            "odd_days": Field(shape=(signals,)),  # days with such ticks, less days without
+            "hours": Field(shape=(2, _HOURS, *s), dtype=small, start=np.nan),
+            "days": Field(shape=(2, *s), dtype=small),  # learnt of each kind, at most its part of the memory
+            "all_hours": Field(shape=s, dtype=small),  # the mean of the week
+            "lowest": Field(shape=s, dtype=small),  # what the hours add at least, and at most
+            "highest": Field(shape=s, dtype=small),
+            "apart": Field(shape=s, dtype=small),  # whether weekends are told apart
+            "without": Field(
+                shape=s, dtype=small
+            ),  # mean square of what is left without it, in the same ticks as with it
+            "rhythmic": Field(shape=s, dtype=small),  # whether it is believed
+            "other": Field(shape=s, dtype=small),  # whether the newest value was as at another hour
+            "odd_lately": Field(shape=s, dtype=small),  # the share of such ticks in what the rest is smoothed over
+            "odd": Field(shape=s, dtype=small),  # such ticks of today
+            "odd_days": Field(shape=s, dtype=small),  # days with such ticks, less days without
             "today": Field(),  # the day of the newest tick, since the epoch
         }
 
@@ -84,7 +89,7 @@ class Rhythm:
         most = _WITHIN / (1.0 - np.exp(-self._shift / smooth)) * threshold
         within = np.clip(left, state["lowest"], state["highest"])
         cut = np.clip(within - adds, -most, most)
-        state["other"] = (known & (cut != within - adds)).astype(float)
+        state["other"][:] = known & (cut != within - adds)
         return cut + left - within, known
 
     def usual(self, passed: Floats, smooth: Floats, state: Columns) -> Bools:
@@ -123,7 +128,7 @@ class Rhythm:
         state["without"] += step * (without**2 - state["without"])
         enough = followed >= np.maximum(self._week, _SMOOTHINGS * smooth)
         most = np.where(state["rhythmic"] > 0, _STILL, _TELLING) * state["without"]
-        state["rhythmic"] = (enough & (by_hour < most)).astype(float)
+        state["rhythmic"][:] = enough & (by_hour < most)
 
     def look(self, time: int, scatter: Floats, state: Columns) -> Bools:
         """Once a day: the mean of the week, and whether weekends are another kind of day. scatter: [D, S] usual variance of what is left
@@ -132,23 +137,30 @@ class Rhythm:
         changed = np.zeros(scatter.shape, dtype=bool)
         today = time // _HOUR // _HOURS
         due = np.nonzero(state["today"] != today)[0]
-        if len(due):
-            state["today"][due] = today
-            hours, before = state["hours"][due].astype(float), state["apart"][due] > 0
-            middle = state["all_hours"][due] = or_zero(_mean(_of_week(hours)))
-            state["lowest"][due] = np.fmin.reduce(hours, axis=(1, 2)) - middle
-            state["highest"][due] = np.fmax.reduce(hours, axis=(1, 2)) - middle
-            differ = _mean((hours[:, 1] - hours[:, 0]) ** 2)
-            by_chance = scatter[due] * (1.0 / np.maximum(state["days"][due], 1.0)).sum(axis=1)
-            odd = np.where(state["odd"][due] > _ODD * self._day, 1.0, -1.0)
-            state["odd"][due] = 0.0
-            state["odd_days"][due] = np.maximum(state["odd_days"][due] + odd, 0.0)
-            apart = differ > np.where(before, _ALIKE, _APART) * by_chance
-            state["apart"][due] = apart
-            changed[due] = apart != before
-            if (another := state["odd_days"] >= _MOST_ODD).any():
-                self.begin(another, state)
-                changed |= another
+        state["today"][due] = today
+        # A day begins for all devices at once, and their hours are many numbers.
+        for first in range(0, len(due), _AT_ONCE):
+            some = due[first : first + _AT_ONCE]
+            changed[some] = self._look(some, scatter[some], state)
+        if (another := state["odd_days"] >= _MOST_ODD).any():
+            self.begin(another, state)
+            changed |= another
+        return changed
+
+    def _look(self, some: Ints, scatter: Floats, state: Columns) -> Bools:
+        """The same for some devices, by their positions."""
+        hours, before = state["hours"][some], state["apart"][some] > 0
+        middle = state["all_hours"][some] = or_zero(_mean(_of_week(hours)))
+        state["lowest"][some] = np.fmin.reduce(hours, axis=(1, 2)) - middle
+        state["highest"][some] = np.fmax.reduce(hours, axis=(1, 2)) - middle
+        differ = _mean((hours[:, 1] - hours[:, 0]) ** 2)
+        by_chance = scatter * total(1.0 / np.maximum(state["days"][some].swapaxes(1, 2), 1.0))
+        apart: Bools = differ > np.where(before, _ALIKE, _APART) * by_chance
+        state["apart"][some] = apart
+        odd = np.where(state["odd"][some] > _ODD * self._day, 1.0, -1.0)
+        state["odd_days"][some] = np.maximum(state["odd_days"][some] + odd, 0.0)
+        state["odd"][some] = 0.0
+        changed: Bools = apart != before
         return changed
 
     def settled(self, lived: Floats) -> Bools:
@@ -158,10 +170,12 @@ class Rhythm:
     @staticmethod
     def begin(anew: Bools, state: Columns) -> None:
         """Forgets all where another explanation is believed from now on, [D, S]: it leaves something else."""
-        state["hours"] = np.where(anew[:, None, None], np.float32(np.nan), state["hours"])
-        state["days"] = np.where(anew[:, None], 0.0, state["days"])
+        some = np.nonzero(anew.any(axis=1))[0]
+        gone = anew[some, None]
+        state["hours"][some] = np.where(gone[:, None], np.nan, state["hours"][some])
+        state["days"][some] = np.where(gone, 0.0, state["days"][some])
         for field in ("all_hours", "lowest", "highest", "odd_days", "apart", "rhythmic"):
-            state[field] = np.where(anew, 0.0, state[field])
+            state[field][anew] = 0.0
 
 
 def _of_week(hours: Floats) -> Floats:
