@@ -100,6 +100,7 @@ def test_a_finding_is_written_with_its_evidence(platform: Platform) -> None:
         "seen": 0,
         "contribution": 1.0,
         "direction": "high",
+        "hourly": False,
     }
     assert score == pytest.approx(3.0)
 
