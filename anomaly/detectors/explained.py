@@ -96,7 +96,7 @@ class Explained:
             step = np.where(self._by_curve.first(state), 1.0, share(age, smooth))
             state["usual"] += np.where(explained, step * (told - state["usual"]), 0.0)
         if self._rhythm is not None:
-            left, explained = self._left(seen, state)
+            left, explained = self._left(seen, expected, state)
             width = self._width_by(self._by_hour, state, smooth)
             left, known = self._rhythm.rest(tick.time, left, self._threshold * width, smooth, state)
             self._by_hour.put(left, explained & known, state)
@@ -136,13 +136,16 @@ class Explained:
         """
         bent, anew = self._bent(state), _NEVER
         trust = {by: self._trust(by, passed, state) for by in self._rests}
-        strict = trust
+        strict, value = trust, self._by_line.value(state)
         if self._rhythm is not None:
             # What is strange at its hour is not learnt from, though another explanation sees nothing.
             trust[self._by_hour] *= self._rhythm.usual(passed, smooth, state)
             rhythmic, by_hour = self._rhythm.believed(state), trust[self._by_hour]
             strict = {by: np.where(rhythmic, np.minimum(own, by_hour), own) for by, own in trust.items()}
-            self._learn_hour(self._rhythm, tick.time, passed, trust, smooth, memory, state)
+            expected = self._line.expected(state)
+            value = np.where(rhythmic & ~bent, expected + self._by_hour.value(state), value)
+            left, explained = self._left(passed > 0, expected, state)
+            self._learn_hour(self._rhythm, tick.time, left, explained, trust, smooth, memory, state)
         if self._curves is not None:
             line = self._line.expected(state, state["now"])
             told, longest = strict[self._by_curve], np.broadcast_to(memory, passed.shape)
@@ -152,10 +155,6 @@ class Explained:
             self._by_curve.learn(told, _NOTHING, smooth, state)
             self._by_curve.begin(anew, state)
         self._by_line.count(trust[self._by_line], memory, state)
-        value = self._by_line.value(state)
-        if self._rhythm is not None:
-            by_hour = self._line.expected(state) + self._by_hour.value(state)
-            value = np.where(rhythmic & ~bent, by_hour, value)
         step = self._by_line.step(strict[self._by_line], state)
         self._line.learn(value, step, self._by_line.first(state), state)
         self._line.regress(state)
@@ -201,9 +200,11 @@ class Explained:
         found = self._of_contexts(of, state)
         return found if self._rhythm is None else np.where(self._rhythm.believed(state), of(self._by_hour), found)
 
-    def _left(self, seen: Bools, state: Columns) -> tuple[Floats, Bools]:
-        """[D, S] what the better of line and curves leaves of the values, smoothed a little, and where it explains what was seen."""
-        left = self._by_line.value(state) - self._line.expected(state)
+    def _left(self, seen: Bools, by_line: Floats, state: Columns) -> tuple[Floats, Bools]:
+        """[D, S] what the better of line and curves leaves of the values, smoothed a little, and where it explains what was seen.
+        by_line: what the line expects.
+        """
+        left = self._by_line.value(state) - by_line
         if self._curves is None:
             return left, seen
         bent = self._curves.believed(state)
@@ -225,14 +226,14 @@ class Explained:
         self,
         rhythm: Rhythm,
         time: int,
-        passed: Floats,
+        left: Floats,
+        explained: Bools,
         trust: Mapping[Rest, Floats],
         smooth: Floats,
         memory: Floats,
         state: Columns,
     ) -> None:
-        """Takes what the better of line and curves leaves into what is usual at this hour."""
-        left, explained = self._left(passed > 0, state)
+        """Takes what the better of line and curves leaves into what is usual at this hour. left, explained: see `_left`."""
         told = self._best(lambda by: trust[by], state) * explained * rhythm.settled(state["known"])
         followed = trust[self._by_hour] * (explained & rhythm.told(time, state)[1])
         self._by_hour.count(followed, memory, state)

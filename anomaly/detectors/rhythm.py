@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 
 from anomaly.detector import Columns, Field, Layout, or_zero, total
+from anomaly.detectors.rest import share
 from core.profile import Profile
 from telemetry.window import Bools, Floats, Ints
 
@@ -95,7 +96,7 @@ class Rhythm:
     def usual(self, passed: Floats, smooth: Floats, state: Columns) -> Bools:
         """[D, S] whether days go as they do, so that they may be learnt from. passed: ticks since the value before. smooth: in ticks."""
         other = state["other"] * (passed > 0)
-        state["odd_lately"] += (1.0 - (1.0 - 1.0 / smooth) ** passed) * (other - state["odd_lately"])
+        state["odd_lately"] += share(passed, smooth) * (other - state["odd_lately"])
         state["odd"] += other
         found: Bools = state["odd_lately"] < _ODD
         return found

@@ -98,14 +98,17 @@ class Scale:
         result = []
         for lead in self.rules.leads:
             tallies: dict[int | None, Tally] = {}
+            # By group, whatever the budget: what each threshold costs, and which known failures it foresees.
+            asked = []
+            for members, reference in self._parts.groups:
+                rates = np.max([_rates(cost, base, reference) for cost, base in costs], axis=0).tolist()
+                own = told & reference[self.failed.device]
+                asked.append((members, rates, None if leads is None else (leads[:, own] >= lead).sum(axis=1).tolist()))
             for budget in budgets:
                 chosen: list[tuple[Tally, Bools]] = []
                 factors: list[float] = []
-                for members, reference in self._parts.groups:
-                    rates = np.max([_rates(cost, base, reference) for cost, base in costs], axis=0)
-                    own = told & reference[self.failed.device]
-                    foreseen = None if leads is None else (leads[:, own] >= lead).sum(axis=1).tolist()
-                    at = failures.threshold(rates.tolist(), budget, foreseen)
+                for members, rates, foreseen in asked:
+                    at = failures.threshold(rates, budget, foreseen)
                     if at not in tallies:
                         tallies[at] = self._tally(levels[at] if at is not None else Alarms.of([]), lead)
                     chosen.append((tallies[at], members & self._parts.judged.devices))
